@@ -1,0 +1,64 @@
+"""What a neuron is: the value it relaxes towards, and what its neighbours see of it. Nothing here knows about time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor
+
+from analogdp.scenario.schema import NeuronSettings
+
+
+class NeuronModel(ABC):
+    """One layer's neurons: ``tau ds/dt = target(inputs, s) - s + noise``.
+
+    States have shape ``(compartments, chips, batch, units)``; drives and messages ``(chips, batch, units)``. Every
+    method takes ``out`` for a result buffer and returns the result; without ``out`` it can be differentiated by autograd.
+
+    Attributes:
+        Settings: this model's section of a scenario.
+        compartments: names of the state variables of one neuron.
+        plasticity: name of the rule that the model learns by unless the scenario names another.
+    """
+
+    Settings: ClassVar[type[NeuronSettings]]
+    compartments: ClassVar[tuple[str, ...]]
+    plasticity: ClassVar[str]
+
+    @abstractmethod
+    def target(self, bottom_up: Tensor, top_down: Tensor | None, state: Tensor, out: Tensor | None = None) -> Tensor:
+        """What hidden units relax towards.
+
+        Args:
+            bottom_up: ``W upward(below) + b``.
+            top_down: ``W(above)^T downward(above)``, or None for no message (taken as 0).
+            state: the present state, for models whose target depends on it.
+            out: ``(compartments, chips, batch, units)``.
+        """
+
+    @abstractmethod
+    def output_target(
+        self, bottom_up: Tensor, label: Tensor | None, nudging: Tensor | float, state: Tensor, out: Tensor | None = None
+    ) -> Tensor:
+        """What output units relax towards when nudged towards a label.
+
+        Args:
+            bottom_up: as for hidden units.
+            label: the wanted output ``(chips or 1, batch, units)``, or None for free outputs.
+            nudging: strength beta, a number or a tensor that broadcasts to ``(chips, batch, units)``.
+            state: the present state.
+            out: ``(compartments, chips, batch, units)``.
+        """
+
+    @abstractmethod
+    def upward(self, state: Tensor, out: Tensor | None = None) -> Tensor:
+        """What the layer above sees (s-bar), ``(chips, batch, units)``."""
+
+    @abstractmethod
+    def downward(self, state: Tensor, out: Tensor | None = None) -> Tensor:
+        """What the layer below sees (delta), ``(chips, batch, units)``."""
+
+    @abstractmethod
+    def learning_signal(self, state: Tensor, out: Tensor | None = None) -> Tensor:
+        """The post-synaptic factor of the local rule: minus the gradient of the loss by the drive, as the neuron knows it."""

@@ -1,0 +1,81 @@
+"""Quantities with units in a scenario: ``1 us`` becomes 1e-6, a plain number is taken as SI."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from functools import cache
+from typing import Annotated, Any
+
+import pint
+from pydantic import BeforeValidator, WithJsonSchema
+
+# No digits but one-digit exponents may stand in a unit: "s*10^10^10" must not be computed.
+_FACTOR = r"[A-Za-zµμΩ]+(?:\^-?\d)?"
+_QUANTITY = re.compile(
+    rf"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{{1,3}})?)\s*(%|{_FACTOR}(?:\s?[*/]\s?{_FACTOR}){{0,4}})?\s*"
+)
+
+
+@cache
+def _units() -> pint.UnitRegistry[Decimal]:
+    return pint.UnitRegistry(non_int_type=Decimal)
+
+
+def to_si(value: Any, unit: str) -> Any:
+    """A number in SI units from a number (already SI) or a string such as ``"10 kohm"``.
+
+    Args:
+        value: what the user wrote. Anything but a number or a string is returned for pydantic to refuse.
+        unit: the SI unit the field has, as Pint names it; ``"dimensionless"`` for a ratio.
+
+    Raises:
+        ValueError: not a number with a unit, an unknown unit, or one of another dimension.
+    """
+    if not isinstance(value, str):
+        return value
+    match = _QUANTITY.fullmatch(value[:100])
+    example = _EXAMPLES[unit]
+    if match is None:
+        raise ValueError(f"{value[:100]!r} is no quantity; write a number, or a number and a unit such as {example!r}")
+    number, written = Decimal(match[1]), match[2]
+    if not written:
+        return float(number)
+    try:
+        parsed = _units().parse_units("percent" if written == "%" else written)
+    except (pint.PintError, AttributeError, AssertionError) as error:
+        raise ValueError(f"unknown unit {written!r} in {value!r}; write for example {example!r}") from error
+    if not parsed.is_compatible_with(unit):
+        raise ValueError(f"{value!r} is not {_NAMES[unit]}; write for example {example!r}")
+    return float(_units().Quantity(number, parsed).to(unit).magnitude)
+
+
+_EXAMPLES = {
+    "second": "1 us",
+    "volt": "0.2 V",
+    "siemens": "10 uS",
+    "ohm": "1 ohm",
+    "dimensionless": "2 %",
+}
+_NAMES = {
+    "second": "a time",
+    "volt": "a voltage",
+    "siemens": "a conductance",
+    "ohm": "a resistance",
+    "dimensionless": "a ratio without dimension",
+}
+
+
+def _annotation(unit: str) -> Any:
+    schema = {
+        "anyOf": [{"type": "number"}, {"type": "string"}],
+        "description": f"a number in {unit}, or a string with a unit such as '{_EXAMPLES[unit]}'",
+    }
+    return BeforeValidator(lambda value: to_si(value, unit)), WithJsonSchema(schema)
+
+
+Time = Annotated[float, *_annotation("second")]
+Voltage = Annotated[float, *_annotation("volt")]
+Conductance = Annotated[float, *_annotation("siemens")]
+Resistance = Annotated[float, *_annotation("ohm")]
+Ratio = Annotated[float, *_annotation("dimensionless")]

@@ -1,0 +1,160 @@
+"""The scenario: everything that defines a simulation, as the user writes it.
+
+Sections that are the same for every simulation are declared here. Sections that a registered part brings along
+(``data``, ``neuron``, ``synapse``, ``dynamics``, ``learning``) are declared beside that part; here stands only what all
+parts of a kind have in common.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from analogdp import registry
+from analogdp.errors import Problem
+from analogdp.scenario.quantities import Ratio, Time
+from analogdp.scenario.settings import NameIn, OneOf, ProblemList, Settings
+
+MAX_SEED = 2**63 - 1
+
+
+class DataSettings(Settings):
+    """What every data set's section has."""
+
+    name: str
+
+
+class NeuronSettings(Settings):
+    """What every neuron model's section has."""
+
+    model: str
+    tau: Time = Field(default=1e-6, gt=0, description="membrane time constant")
+
+
+class SynapseSettings(Settings):
+    """What every synapse model's section has."""
+
+    model: str
+
+
+class ClockSettings(Settings):
+    """What every clock's section has."""
+
+    clock: str
+
+
+class LearningSettings(Settings):
+    """What every way of training has."""
+
+    mode: str
+    epochs: int = Field(default=10, ge=0, le=1_000_000, description="passes over the training set")
+    batch: int = Field(default=32, ge=1, le=1_000_000, description="samples settled together")
+
+
+class NetworkSettings(Settings):
+    """Layer sizes and what the output should do."""
+
+    layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(64, 128, 64, 10), min_length=2, max_length=1000, description="units per layer, the clamped input first"
+    )
+    loss: Annotated[str, NameIn(registry.losses)] = "least_squares"
+    bias: bool = Field(default=True, description="every neuron has a trained resting drive")
+    gain: Ratio = Field(default=1.0, ge=0, le=100, description="initial weights are normal with variance gain^2 / fan-in")
+
+
+class Spread(Settings):
+    """How a parameter varies from neuron to neuron: its standard deviation and the shape of the distribution."""
+
+    std: Ratio = Field(default=0.0, ge=0, le=1)
+    distribution: Literal["normal", "lognormal", "uniform"] = "normal"
+
+
+def _by_name(name: str) -> Any:
+    """A default that pydantic validates into the settings of the part called ``name``."""
+    return Field(default=name)
+
+
+def _spread(value: Any) -> Any:
+    return {"std": value} if isinstance(value, int | float | str) else value
+
+
+SpreadField = Annotated[Spread, BeforeValidator(_spread)]
+
+
+class MismatchSettings(Settings):
+    """Device-to-device variation of the neurons; drawn once for every chip. A bare number is a standard deviation."""
+
+    tau: SpreadField = Field(default=Spread(), description="relative, per compartment")
+    alpha: SpreadField = Field(
+        default=Spread(), description="absolute, drawn separately for push gain, pull gain and mixing weight"
+    )
+    gain: SpreadField = Field(default=Spread(), description="relative, of the transfer function, per compartment")
+    offset: SpreadField = Field(default=Spread(), description="absolute, added to the drive, per compartment")
+
+    def contradictions(self, scenario: Scenario) -> list[Problem]:
+        return [
+            Problem(f"{name}.distribution", f"a lognormal spread needs a positive mean, but {name} is spread around zero or at will; use normal")
+            for name in ("alpha", "offset")
+            if getattr(self, name).distribution == "lognormal"
+        ]
+
+
+class NoiseSettings(Settings):
+    """Fluctuations in time."""
+
+    membrane: Ratio = Field(
+        default=0.0, ge=0, le=100, description="stationary standard deviation of a compartment under its leak alone"
+    )
+    nudging: Ratio = Field(
+        default=0.0, ge=0, le=10, description="relative standard deviation of the nudging strength, correlated over tau"
+    )
+
+
+class RunSettings(Settings):
+    """Where and how the simulation is computed; nothing here changes what is simulated."""
+
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    dtype: Literal["float32", "float64"] = "float32"
+    threads: int | None = Field(default=None, ge=1, le=1024, description="CPU threads; default: torch's choice")
+    directory: Path = Field(default=Path("runs"), description="where run directories are made")
+    checkpoint_every: int | None = Field(default=None, ge=1, description="weight updates between checkpoints; default: an epoch")
+
+
+class Scenario(Settings):
+    """Everything that defines a simulation.
+
+    Made by :func:`analogdp.load_scenario` from a file, or from Python with the same names as the file has.
+    All numbers are SI.
+    """
+
+    name: str = Field(default="scenario", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    description: str = ""
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    data: Annotated[DataSettings, OneOf(registry.datasets, "name", "digits")] = _by_name("digits")
+    network: NetworkSettings = NetworkSettings()
+    neuron: Annotated[NeuronSettings, OneOf(registry.neurons, "model", "dp_transposed")] = _by_name("dp_transposed")
+    mismatch: MismatchSettings = MismatchSettings()
+    noise: NoiseSettings = NoiseSettings()
+    synapse: Annotated[SynapseSettings, OneOf(registry.synapses, "model", "ideal")] = _by_name("ideal")
+    dynamics: Annotated[ClockSettings, OneOf(registry.clocks, "clock", "continuous")] = _by_name("continuous")
+    learning: Annotated[LearningSettings, OneOf(registry.trainers, "mode", "settle_then_update")] = _by_name("settle_then_update")
+    chips: int = Field(default=1, ge=1, le=100_000, description="independent draws of device mismatch, simulated together")
+    export: tuple[Annotated[str, NameIn(registry.exporters)], ...] = ("hdf5",)
+    run: RunSettings = RunSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        sections = {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), Settings)}
+        problems = [
+            Problem(f"{name}.{problem.path}", problem.message)
+            for name, section in sections.items()
+            for problem in section.contradictions(self)
+        ]
+        if problems:
+            raise ProblemList(problems)
+        # The model is frozen for its users; filling in dependent defaults is the last step of making it.
+        for name, section in sections.items():
+            object.__setattr__(self, name, section.resolved(self))
+        return self

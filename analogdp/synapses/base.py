@@ -1,0 +1,148 @@
+"""What a weight is made of: a synapse answers two reads, forward and transposed, and takes local updates."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from analogdp.scenario.schema import SynapseSettings
+from analogdp.streams import Stream
+
+
+class LocalUpdate(NamedTuple):
+    """What a plasticity rule may ask of a synapse, and nothing more: ``dW = post^T pre``.
+
+    The outer product is kept factored; ``rows`` counts samples (for convolutions positions times samples). Signs are those
+    of the wanted weight change, and the learning rate is already in ``post``.
+
+    Attributes:
+        post: ``(chips, rows, out)``.
+        pre: ``(chips, rows, in)``.
+        decay: factor ``(chips, out)`` by which each row is shrunk before the outer product is added, or None.
+        polarity: which cells of the pairs may be written.
+    """
+
+    post: Tensor
+    pre: Tensor
+    decay: Tensor | None = None
+    polarity: Literal["both", "plus", "minus"] = "both"
+
+
+@dataclass(frozen=True)
+class UpdateReport:
+    """What an update cost, per chip: float tensors of shape ``(chips,)``, on the synapse's device (not read back here)."""
+
+    pulses_up: Tensor
+    pulses_down: Tensor
+
+    def __add__(self, other: UpdateReport) -> UpdateReport:
+        return UpdateReport(self.pulses_up + other.pulses_up, self.pulses_down + other.pulses_down)
+
+
+@dataclass(frozen=True)
+class ConductanceTable:
+    """The cells of one synapse as an exporter writes them.
+
+    Attributes:
+        plus, minus: conductances in siemens without read noise, ``(chips, out, in)``: rows of the physical array are
+            word lines (inputs), columns are bit lines (outputs), so cell ``[chip, j, i]`` joins word line i and bit line j.
+        target_weights: what the cells were asked to hold: the initial weights plus every requested update, kept
+            within the nominal range, in network units, ``(chips, out, in)``.
+        weights: what the network reads: ``scale * (plus - minus)`` in network units.
+        scale: weight per siemens.
+        write_counts: pulses that every cell has received since fabrication, int64 ``(chips, 2, out, in)``: plus, minus.
+        tile: most word lines and bit lines of one physical tile, or None for one array.
+        low, high: nominal conductance range in siemens.
+        card: the resolved device card, as plain data.
+    """
+
+    plus: Tensor
+    minus: Tensor
+    target_weights: Tensor
+    weights: Tensor
+    scale: float
+    write_counts: Tensor
+    tile: tuple[int, int] | None
+    low: float
+    high: float
+    card: dict[str, object]
+
+
+class Synapse(nn.Module, ABC):
+    """The weights between two layers.
+
+    Everything that a resumed run needs is in parameters and buffers, so ``state_dict`` is the checkpoint.
+
+    Attributes:
+        Settings: this model's section of a scenario.
+        chips, inputs, outputs: its size.
+        forward_noise, backward_noise: how many standard normal numbers a noisy read takes for each of its outputs (one for
+            each tile whose partial sum is converted); 0 when reads have no noise.
+    """
+
+    Settings: ClassVar[type[SynapseSettings]]
+    forward_noise: int = 0
+    backward_noise: int = 0
+
+    def __init__(self, chips: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.chips, self.inputs, self.outputs = chips, inputs, outputs
+
+    @classmethod
+    @abstractmethod
+    def build(cls, settings: SynapseSettings, weights: Tensor, stream: Stream) -> Self:
+        """A synapse that holds ``weights``, ``(chips, out, in)``, as well as it can.
+
+        Args:
+            settings: an instance of ``Settings``.
+            weights: initial weights in network units; their device and dtype are the synapse's.
+            stream: draws of device variation and of programming, for the chips simulated.
+        """
+
+    @abstractmethod
+    def forward(
+        self, x: Tensor, bias: Tensor | None = None, out: Tensor | None = None, noise: Tensor | None = None
+    ) -> Tensor:
+        """Bottom-up read ``W x + bias``.
+
+        Args:
+            x: ``(chips, batch, in)``.
+            bias: added after the read, broadcastable to the result.
+            out: where the result goes, contiguous ``(chips, batch, out)``.
+            noise: standard normal numbers ``(forward_noise, chips, batch, out)`` for a noisy read; None reads without noise.
+
+        Returns:
+            ``(chips, batch, out)``.
+        """
+
+    @abstractmethod
+    def backward_read(self, e: Tensor, out: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+        """Transposed read ``W^T e`` of the same cells: ``(chips, batch, out)`` to ``(chips, batch, in)``."""
+
+    @abstractmethod
+    def apply_update(self, update: LocalUpdate, stream: Stream) -> UpdateReport:
+        """Change the weights as asked, as far as the cells allow; ``stream`` is at this update's index."""
+
+    @property
+    @abstractmethod
+    def weights(self) -> Tensor:
+        """The weights as a read without noise and converters sees them, ``(chips, out, in)``; not to be written."""
+
+    def calibrate(self, x: Tensor, e: Tensor) -> None:
+        """Fit converter ranges to typical bottom-up inputs ``x`` and top-down inputs ``e``; nothing by default."""
+
+    def conductances(self) -> ConductanceTable | None:
+        """The physical cells, or None if there are none."""
+        return None
+
+
+def product(weights: Tensor, x: Tensor, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+    """``x W^T + bias`` for every chip; ``weights`` ``(chips, out, in)``, ``x`` ``(chips, rows, in)``."""
+    transposed = weights.transpose(-1, -2)
+    if bias is None:
+        return torch.bmm(x, transposed, out=out)
+    return torch.baddbmm(bias, x, transposed, out=out)
