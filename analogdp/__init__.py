@@ -1,0 +1,57 @@
+"""Simulates analog neuromorphic hardware that learns: dyadic neurons on memristor crossbars, in continuous time.
+
+import analogdp as adp
+
+scenario = adp.load_scenario("scenarios/quickstart.yaml")
+result = adp.run(scenario)
+result.accuracy
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from analogdp.api import Result, open_run, resume, run
+    from analogdp.exports import read_conductances
+    from analogdp.runs import Observer
+    from analogdp.scenario import Scenario, load_scenario
+
+    __version__: str
+
+__all__ = [
+    "Observer",
+    "Result",
+    "Scenario",
+    "__version__",
+    "load_scenario",
+    "open_run",
+    "read_conductances",
+    "resume",
+    "run",
+]
+
+_HOMES = {
+    "Observer": "analogdp.runs",
+    "Result": "analogdp.api",
+    "Scenario": "analogdp.scenario",
+    "load_scenario": "analogdp.scenario",
+    "open_run": "analogdp.api",
+    "read_conductances": "analogdp.exports",
+    "resume": "analogdp.api",
+    "run": "analogdp.api",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name at its first use, so that ``analogdp --help`` need not wait for torch."""
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("analogdp")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'analogdp' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,256 @@
+"""Running scenarios from Python; the command line does the same through these functions."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from analogdp import registry
+from analogdp.data import load as load_data
+from analogdp.errors import InputError, RunError
+from analogdp.learning import Trainer
+from analogdp.network import Network, build, resolve_device
+from analogdp.reports import write_report
+from analogdp.runs import (
+    Journal,
+    Manifest,
+    Observer,
+    Products,
+    Row,
+    RunDirectory,
+    change_manifest,
+    execute,
+    last_evaluation,
+    load_newest,
+    mean_and_spread,
+    new_manifest,
+    read_manifest,
+    status_now,
+    versions,
+)
+from analogdp.runs.directory import MANIFEST, SCENARIO
+from analogdp.runs.manifest import now
+from analogdp.scenario import Scenario, dump_scenario, load_scenario
+from analogdp.scenario.estimate import refuse_if_too_large
+
+
+class Result:
+    """A run and what it left.
+
+    Attributes:
+        directory: the run directory.
+        scenario: what was simulated.
+        manifest: versions, seed, device, status and checksums.
+    """
+
+    def __init__(self, run: RunDirectory, scenario: Scenario, network: Network | None = None) -> None:
+        self._run = run
+        self.directory = run.path
+        self.scenario = scenario
+        self.manifest: Manifest = read_manifest(run)
+        if network is not None:
+            self.network = network
+
+    @property
+    def status(self) -> str:
+        """``finished``, ``diverged``, ``running``, ``interrupted`` or ``failed``."""
+        return status_now(self._run, self.manifest)
+
+    @cached_property
+    def metrics(self) -> list[Row]:
+        """All evaluations: one row per evaluation and chip."""
+        return Journal(self._run.journal).rows()
+
+    @cached_property
+    def network(self) -> Network:
+        """The network as the newest checkpoint has it.
+
+        Raises:
+            RunError: there is no good checkpoint.
+            InputError: the run's data or device is not there.
+        """
+        trainer, network = _prepare(_as_recorded(self.scenario, self.manifest))
+        checkpoint = load_newest(self._run.checkpoints, _ignore)
+        if checkpoint is None:
+            raise RunError(f"{self.directory} has no checkpoint yet; go on with: analogdp resume {self.directory}")
+        trainer.restore(checkpoint.tensors)
+        return network
+
+    @property
+    def accuracy(self) -> float | None:
+        """Test accuracy at the last evaluation with all noise, mean over chips; None for regression."""
+        return self._mean("test_accuracy")
+
+    @property
+    def accuracy_noise_free(self) -> float | None:
+        """Test accuracy at the last evaluation without noise in time, mean over chips; None for regression."""
+        return self._mean("test_accuracy_noise_free")
+
+    @property
+    def final(self) -> list[Row]:
+        """The rows, one per chip, of the last evaluation."""
+        return last_evaluation(self.metrics)
+
+    @property
+    def report(self) -> Path | None:
+        """The HTML report, if it was written."""
+        return self._run.report if self._run.report.is_file() else None
+
+    @property
+    def exports(self) -> list[Path]:
+        """Files that the scenario's exporters wrote."""
+        return [self.directory / name for name in self.manifest.exports]
+
+    def _mean(self, column: str) -> float | None:
+        found = mean_and_spread(self.final, column)
+        return None if found is None else found[0]
+
+    def _facts(self) -> dict[str, str]:
+        facts = {"directory": str(self.directory), "scenario": self.scenario.name, "status": self.status}
+        if self.manifest.reason:
+            facts["reason"] = self.manifest.reason
+        if self.metrics:
+            facts["epoch"] = f"{self.final[0]['epoch']} of {self.scenario.learning.epochs}"
+            for label, column in (("test accuracy", "test_accuracy"), ("without noise", "test_accuracy_noise_free")):
+                if found := mean_and_spread(self.final, column):
+                    facts[label] = f"{found[0]:.2%}" + (f" ± {found[1]:.2%}" if len(self.final) > 1 else "")
+        facts |= {"report": str(self.report or "-"), "exports": ", ".join(path.name for path in self.exports) or "-"}
+        return facts
+
+    def __repr__(self) -> str:
+        return f"Result({', '.join(f'{name}: {value}' for name, value in self._facts().items())})"
+
+    def _repr_html_(self) -> str:
+        rows = (
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+            for name, value in self._facts().items()
+        )
+        return f"<table>{''.join(rows)}</table>"
+
+
+def run(
+    scenario: Scenario, *, out: Path | str | None = None, progress: Observer | None = None, source: Path | None = None
+) -> Result:
+    """Train the network of a scenario and keep everything in a new run directory.
+
+    Args:
+        scenario: what to simulate, from :func:`analogdp.load_scenario` or made in Python.
+        out: the run directory, which must not exist; by default the next number under ``scenario.run.directory``.
+        progress: is told how the run goes.
+        source: the scenario's file, to record the git revision of its folder; by default the working directory's.
+
+    Raises:
+        InputError: the scenario cannot be run here; nothing was written.
+        RunError: the run could not be finished; what it reached is kept, and the message says where.
+    """
+    observer = progress or Observer()
+    refuse_if_too_large(scenario)
+    placed = _placed(scenario)
+    trainer, network = _prepare(placed)
+    folder = source.resolve().parent if source else Path.cwd()
+    with _threads(placed.run.threads):
+        manifest = new_manifest(scenario.seed, placed.run.device, torch.get_num_threads(), folder)
+        files = {SCENARIO: dump_scenario(scenario), MANIFEST: manifest.to_json()}
+        where = Path(out) if out else scenario.run.directory
+        try:
+            made = RunDirectory.create(scenario.run.directory, scenario.name, files, Path(out) if out else None)
+        except OSError as error:
+            raise RunError(f"cannot make a run directory in {where}: {error.strerror or error}") from error
+        with made.locked():
+            return _carry_out(made, scenario, trainer, network, observer)
+
+
+def resume(directory: Path | str, *, progress: Observer | None = None) -> Result:
+    """Go on with an interrupted run, which ends with the same bits as an uninterrupted one; leave a finished one alone.
+
+    Raises:
+        InputError: no run, or one that another process works on.
+        RunError: the run diverged, or cannot be finished now either.
+    """
+    observer = progress or Observer()
+    made = RunDirectory.open(directory)
+    with made.locked():
+        manifest = read_manifest(made)
+        scenario = load_scenario(made.scenario)
+        if manifest.concluded and manifest.status == "diverged":
+            raise RunError(
+                f"{made.path} diverged and would again: {manifest.reason}; change the scenario and start it anew"
+            )
+        if manifest.concluded:
+            observer.said(f"{made.path} is finished; nothing to do")
+            return Result(made, scenario)
+        if different := [name for name, value in versions().items() if manifest.versions.get(name) != value]:
+            observer.said(f"other versions than at the start ({', '.join(different)}): the last bits may differ")
+        placed = _as_recorded(scenario, manifest)
+        refuse_if_too_large(placed)
+        with _threads(manifest.threads):
+            trainer, network = _prepare(placed)
+            change_manifest(made, resumed=[*manifest.resumed, now()])
+            return _carry_out(made, scenario, trainer, network, observer)
+
+
+def open_run(directory: Path | str) -> Result:
+    """A run that is there already, in whatever state.
+
+    Raises:
+        InputError: the directory is not that of a run.
+    """
+    made = RunDirectory.open(directory)
+    return Result(made, load_scenario(made.scenario))
+
+
+def _carry_out(
+    made: RunDirectory, scenario: Scenario, trainer: Trainer, network: Network, observer: Observer
+) -> Result:
+    def export() -> list[Path]:
+        written = (registry.exporters.get(name)(network, scenario, made.path) for name in scenario.export)
+        return [path for path in written if path is not None]
+
+    def report() -> None:
+        write_report(made.path)
+
+    execute(made, trainer, scenario.run.checkpoint_every, observer, Products(export, report))
+    return Result(made, scenario, network)
+
+
+def _prepare(scenario: Scenario) -> tuple[Trainer, Network]:
+    data = load_data(scenario.data, scenario.seed)
+    network = build(scenario)
+    return Trainer(scenario, network, data), network
+
+
+def _placed(scenario: Scenario, **changes: Any) -> Scenario:
+    """The scenario with its device named outright."""
+    device = resolve_device(changes.pop("device", scenario.run.device))
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"run.device: {device} is not there; this machine has {torch.cuda.device_count()} CUDA devices"
+        )
+    settings = scenario.run.model_copy(update={"device": str(device), **changes})
+    return scenario.model_copy(update={"run": settings})
+
+
+def _as_recorded(scenario: Scenario, manifest: Manifest) -> Scenario:
+    """The scenario on the device and with the threads that the run started with."""
+    return _placed(scenario, device=manifest.device, threads=manifest.threads)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Compute with this many CPU threads (None: as many as now), and with as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _ignore(message: str) -> None:
+    """For questions whose answers nobody waits for."""

@@ -1,0 +1,193 @@
+"""The course of a run: train, evaluate, keep what is needed to go on, and end in a state that the manifest tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from analogdp.dynamics import Diverged
+from analogdp.errors import InputError, RunError
+from analogdp.learning import Progress
+from analogdp.runs.checkpoints import load_newest, save_checkpoint, set_aside_newer
+from analogdp.runs.directory import RunDirectory
+from analogdp.runs.log import Log
+from analogdp.runs.manifest import Status, change_manifest, file_checksums, now
+from analogdp.runs.metrics import Journal, Row, write_table
+from analogdp.runs.stopping import StopRequest, stop_on_signal
+
+
+class Learner(Protocol):
+    """What a run needs of a trainer: steps, evaluations, and its whole state as named tensors."""
+
+    @property
+    def update(self) -> int: ...
+    @property
+    def total_updates(self) -> int: ...
+    @property
+    def updates_per_epoch(self) -> int: ...
+
+    def advance(self) -> Progress: ...
+    def evaluate(self) -> list[Row]: ...
+    def tensors(self) -> dict[str, Tensor]: ...
+    def restore(self, tensors: dict[str, Tensor]) -> None: ...
+
+
+class Observer:
+    """Somebody who watches a run; does nothing by itself, to be overridden."""
+
+    def started(self, directory: Path, update: int, total_updates: int, updates_per_epoch: int) -> None:
+        """Training begins, or goes on, after ``update`` weight updates."""
+
+    def advanced(self, progress: Progress) -> None:
+        """One weight update was made."""
+
+    def evaluated(self, rows: list[Row]) -> None:
+        """The network was evaluated: one row per chip."""
+
+    def said(self, message: str) -> None:
+        """Something the user should know."""
+
+
+class Interrupted(RunError):  # noqa: N818 - an outcome rather than an error
+    """The user stopped the run; it can be resumed."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Products:
+    """What is made of a trained network: ``exports`` first, then ``report``, which reads the run directory."""
+
+    exports: Callable[[], list[Path]]
+    report: Callable[[], None]
+
+
+def execute(
+    run: RunDirectory, learner: Learner, checkpoint_every: int | None, observer: Observer, products: Products
+) -> None:
+    """Carry a run to its end, from its newest checkpoint or from the start; the caller holds the run's lock.
+
+    Args:
+        run: where everything is kept.
+        learner: as built from the run's scenario; its state is replaced when there is a checkpoint.
+        checkpoint_every: weight updates between checkpoints; None for one at the end of every epoch.
+        observer: is told of progress.
+        products: what to make in the end, also of a diverged run.
+
+    Raises:
+        Diverged: the dynamics did; metrics, the last checkpoint and the products are kept.
+        Interrupted: stopped by a signal, at a checkpoint.
+        RunError: anything else that ends a run, such as a full disk.
+    """
+    log = Log(run.log)
+
+    def say(message: str) -> None:
+        log.write(message)
+        observer.said(message)
+
+    with log.with_warnings(), _outcome(run, log):
+        run.remove_leftovers()
+        change_manifest(run, status="running", reason="", ended=None, checksums={})
+        try:
+            with stop_on_signal(observer.said) as stop:
+                _train(run, learner, checkpoint_every, observer, say, stop)
+        except Diverged as error:
+            log.write(f"diverged: {error}")
+            _conclude(run, "diverged", str(error), products)
+            raise
+        _conclude(run, "finished", "", products)
+        log.write("finished")
+
+
+def _train(
+    run: RunDirectory,
+    learner: Learner,
+    checkpoint_every: int | None,
+    observer: Observer,
+    say: Callable[[str], None],
+    stop: StopRequest,
+) -> None:
+    journal = Journal(run.journal)
+
+    def evaluate() -> None:
+        rows = learner.evaluate()
+        journal.append(rows)
+        observer.evaluated(rows)
+
+    def keep() -> None:
+        save_checkpoint(run.checkpoints, learner.update, journal.length, learner.tensors())
+
+    checkpoint = load_newest(run.checkpoints, say)
+    if checkpoint is not None:
+        set_aside_newer(run.checkpoints, checkpoint.update)
+        learner.restore(checkpoint.tensors)
+    journal.cut(checkpoint.journal_length if checkpoint else 0)
+    Log(run.log).write(f"training from update {learner.update} to {learner.total_updates}")
+    observer.started(run.path, learner.update, learner.total_updates, learner.updates_per_epoch)
+    if checkpoint is None:
+        evaluate()
+        keep()
+    while learner.update < learner.total_updates:
+        observer.advanced(learner.advance())
+        ends_epoch = learner.update % learner.updates_per_epoch == 0
+        if ends_epoch:
+            evaluate()
+        due = ends_epoch if checkpoint_every is None else learner.update % checkpoint_every == 0
+        if due or stop.by or learner.update == learner.total_updates:
+            keep()
+        if stop.by and learner.update < learner.total_updates:
+            raise Interrupted(
+                f"{run.path} was stopped by {stop.by} after update {learner.update} of {learner.total_updates}; "
+                f"to go on: analogdp resume {run.path}"
+            )
+
+
+def _conclude(run: RunDirectory, status: Status, reason: str, products: Products) -> None:
+    """Write what a run leaves; the report's checksum goes in last and marks the run as complete."""
+    write_table(run.metrics, Journal(run.journal).rows())
+    exports = [file.relative_to(run.path).as_posix() for file in products.exports()]
+    change_manifest(run, status=status, reason=reason, ended=now(), exports=exports, checksums=file_checksums(run))
+    products.report()
+    change_manifest(run, checksums=file_checksums(run))
+
+
+@contextmanager
+def _outcome(run: RunDirectory, log: Log) -> Iterator[None]:
+    """Record how a run failed, as far as the disk allows, and say so in words."""
+
+    def record(status: Status, reason: str) -> None:
+        with suppress(OSError, InputError):
+            change_manifest(run, status=status, reason=reason, ended=now())
+            log.write(f"{status}: {reason}")
+
+    go_on = f"what was reached is kept in {run.path}; to go on: analogdp resume {run.path}"
+    try:
+        yield
+    except Diverged:
+        raise
+    except (Interrupted, KeyboardInterrupt) as error:
+        record("interrupted", str(error) or "stopped at once")
+        raise
+    except OSError as error:
+        record("failed", str(error))
+        raise RunError(
+            f"cannot write or read {error.filename or run.path}: {error.strerror or error}; {go_on}"
+        ) from error
+    except Exception as error:
+        record("failed", f"{type(error).__name__}: {error}")
+        if _is_out_of_memory(error):
+            raise RunError(
+                f"out of memory: choose fewer chips, a smaller batch or smaller layers ({error}); {go_on}"
+            ) from error
+        raise
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # On the CPU torch raises a bare RuntimeError, told apart by its text alone.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
