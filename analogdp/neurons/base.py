@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from torch import Tensor
 
-from analogdp.scenario.schema import NeuronSettings
+from analogdp.neurons.losses import Loss
+from analogdp.scenario.schema import MismatchSettings, NeuronSettings
+from analogdp.streams import Stream
 
 
 class NeuronModel(ABC):
@@ -15,16 +17,32 @@ class NeuronModel(ABC):
 
     States have shape ``(compartments, chips, batch, units)``; drives and messages ``(chips, batch, units)``. Every
     method takes ``out`` for a result buffer and returns the result; without ``out`` it can be differentiated by autograd.
+    ``out`` may be the state itself (a sweep jumps in place): a model reads what it needs of the state before it writes.
 
     Attributes:
         Settings: this model's section of a scenario.
         compartments: names of the state variables of one neuron.
         plasticity: name of the rule that the model learns by unless the scenario names another.
+        beta: nominal nudging strength while training.
     """
 
     Settings: ClassVar[type[NeuronSettings]]
     compartments: ClassVar[tuple[str, ...]]
     plasticity: ClassVar[str]
+    beta: float
+
+    @classmethod
+    @abstractmethod
+    def build(cls, settings: NeuronSettings, loss: Loss, spread: MismatchSettings, units: int, stream: Stream) -> Self:
+        """One layer's neurons, with their own draw of mismatch for every chip of ``stream``.
+
+        Args:
+            settings: an instance of ``Settings``.
+            loss: what output units are nudged to lower.
+            spread: how the parameters vary from neuron to neuron.
+            units: neurons in the layer.
+            stream: the layer's own stream.
+        """
 
     @abstractmethod
     def target(self, bottom_up: Tensor, top_down: Tensor | None, state: Tensor, out: Tensor | None = None) -> Tensor:

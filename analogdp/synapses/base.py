@@ -82,11 +82,13 @@ class Synapse(nn.Module, ABC):
         chips, inputs, outputs: its size.
         forward_noise, backward_noise: how many standard normal numbers a noisy read takes for each of its outputs (one for
             each tile whose partial sum is converted); 0 when reads have no noise.
+        calibrated: whether :meth:`calibrate` wants to see typical values, at the start and after every epoch.
     """
 
     Settings: ClassVar[type[SynapseSettings]]
     forward_noise: int = 0
     backward_noise: int = 0
+    calibrated: bool = False
 
     def __init__(self, chips: int, inputs: int, outputs: int) -> None:
         super().__init__()

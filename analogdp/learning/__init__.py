@@ -1,0 +1,7 @@
+"""How weights change: plasticity rules, optimizers and training."""
+
+from analogdp.learning.evaluation import Evaluation, evaluate
+from analogdp.learning.plasticity import contrastive_hebbian
+from analogdp.learning.trainer import Progress, Trainer
+
+__all__ = ["Evaluation", "Progress", "Trainer", "contrastive_hebbian", "evaluate"]

@@ -1,0 +1,109 @@
+"""What training and testing report: losses, accuracies, settling and pulses, for each chip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from analogdp.dynamics import Settling, Simulation
+from analogdp.streams import Stream
+from analogdp.synapses.base import UpdateReport
+
+EVALUATION_BATCH = 256
+"""Samples tested together: bounds the memory of a test; noise is drawn for each such batch."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a network does, for each chip: tensors of shape ``(chips,)``; no accuracy for regression."""
+
+    loss: Tensor
+    accuracy: Tensor | None
+
+    def columns(self, name: str) -> dict[str, list[float]]:
+        """Metric columns, called by ``name`` with the quantity filled in."""
+        columns = {name.format("loss"): self.loss.tolist()}
+        if self.accuracy is not None:
+            columns[name.format("accuracy")] = self.accuracy.tolist()
+        return columns
+
+
+def evaluate(simulation: Simulation, inputs: Tensor, targets: Tensor, labels: Tensor | None, stream: Stream | None) -> Evaluation:
+    """Test a network: settle without nudging and read what the layer above the output would see.
+
+    Args:
+        simulation: network and clock.
+        inputs, targets: ``(samples, in)`` and ``(samples, out)``.
+        labels: class of each sample, or None for regression.
+        stream: of the noise; None for a noise-free test.
+    """
+    network = simulation.network
+    loss = torch.zeros(network.chips, device=network.device, dtype=torch.float64)
+    correct = torch.zeros_like(loss)
+    for number, start in enumerate(range(0, len(inputs), EVALUATION_BATCH)):
+        rows = slice(start, start + EVALUATION_BATCH)
+        simulation.present(inputs[rows].unsqueeze(0), stream=None if stream is None else stream.at(number))
+        output = network.layers[-1].neuron.upward(simulation.settle().state[-1])
+        loss += network.loss.value(output, targets[rows].unsqueeze(0)).sum(1)
+        if labels is not None:
+            correct += (output.argmax(-1) == labels[rows]).sum(1)
+    return Evaluation(loss / len(inputs), None if labels is None else correct / len(inputs))
+
+
+class Interval:
+    """Sums over the training since the last evaluation, for each chip, kept on the device until they are asked for."""
+
+    _NAMES = ("samples", "loss", "correct", "steps", "settled", "pulses_up", "pulses_down")
+
+    def __init__(self, chips: int, device: torch.device) -> None:
+        self._sums = {name: torch.zeros(chips, dtype=torch.float64, device=device) for name in self._NAMES}
+        self._most_steps = torch.zeros(chips, dtype=torch.float64, device=device)
+        self._classifies = False
+
+    def add(self, loss: Tensor, correct: Tensor | None, settling: Settling, report: UpdateReport | None) -> None:
+        """Add one batch: loss and correctness ``(chips, batch)``, its settling and what its update cost."""
+        sums, taken = self._sums, torch.full_like(loss, settling.steps)
+        settled = torch.zeros_like(loss, dtype=torch.bool)
+        if settling.settled_after is not None:
+            settled = settling.settled_after >= 0
+            taken = torch.where(settled, settling.settled_after.to(taken.dtype), taken)
+        sums["samples"] += loss.shape[1]
+        sums["loss"] += loss.sum(1)
+        sums["steps"] += taken.sum(1)
+        sums["settled"] += settled.sum(1)
+        torch.maximum(self._most_steps, taken.amax(1).to(torch.float64), out=self._most_steps)
+        if correct is not None:
+            self._classifies = True
+            sums["correct"] += correct.sum(1)
+        if report is not None:
+            sums["pulses_up"] += report.pulses_up
+            sums["pulses_down"] += report.pulses_down
+
+    def columns(self) -> dict[str, list[float]]:
+        """Metric columns; none before the first batch."""
+        sums = {name: value.cpu() for name, value in self._sums.items()}
+        samples = sums["samples"]
+        if not bool(samples.any()):
+            return {}
+        columns = {"train_loss": sums["loss"] / samples}
+        if self._classifies:
+            columns["train_accuracy"] = sums["correct"] / samples
+        columns["settle_steps_mean"] = sums["steps"] / samples
+        columns["settle_steps_max"] = self._most_steps
+        columns["settled_fraction"] = sums["settled"] / samples
+        columns["pulses_up"], columns["pulses_down"] = sums["pulses_up"], sums["pulses_down"]
+        return {name: value.tolist() for name, value in columns.items()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All sums, by name."""
+        return {**self._sums, "most_steps": self._most_steps, "classifies": torch.tensor(self._classifies)}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take the sums of :meth:`tensors` back."""
+        for name, value in self._sums.items():
+            value.copy_(tensors[name])
+        self._most_steps.copy_(tensors["most_steps"])
+        self._classifies = bool(tensors["classifies"])

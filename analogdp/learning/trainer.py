@@ -1,0 +1,229 @@
+"""Settle-then-update training: present a batch, let the nudged network settle, change the weights by the local rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from analogdp import registry
+from analogdp.data import Dataset
+from analogdp.dynamics import Clock, Settling, Simulation
+from analogdp.errors import Problem
+from analogdp.learning.evaluation import Interval, evaluate
+from analogdp.learning.optimizers import WeightUpdater
+from analogdp.learning.plasticity import PlasticityRule
+from analogdp.network import Network
+from analogdp.scenario.quantities import Ratio
+from analogdp.scenario.schema import LearningSettings, Scenario
+from analogdp.scenario.settings import NameIn
+from analogdp.streams import Stream
+from analogdp.synapses.base import LocalUpdate
+
+CALIBRATION_SAMPLES = 64
+
+
+class SettleThenUpdateSettings(LearningSettings):
+    """Training by settling a nudged batch, then updating once."""
+
+    mode: Literal["settle_then_update"] = "settle_then_update"
+    optimizer: Literal["sgd", "momentum", "adam", "pulses"] | None = Field(
+        default=None, description="sgd, momentum and adam for ideal weights (default adam); pulses for physical cells"
+    )
+    rate: Ratio | None = Field(default=None, gt=0, le=1000, description="learning rate; default 1e-3 for adam, else 0.05")
+    bias_rate: Ratio | None = Field(default=None, gt=0, le=1000, description="learning rate of the biases; default: rate")
+    momentum: Ratio | None = Field(default=None, ge=0, lt=1, description="of the momentum optimizer; default 0.9")
+    rule: Annotated[str, NameIn(registry.plasticity)] | None = Field(
+        default=None, description="plasticity rule; default: the neuron model's own"
+    )
+
+    def resolved(self, scenario: Scenario) -> Self:
+        optimizer = self.optimizer or ("adam" if scenario.synapse.model == "ideal" else "pulses")
+        rate = self.rate or (1e-3 if optimizer == "adam" else 0.05)
+        filled = {
+            "optimizer": optimizer,
+            "rate": rate,
+            "bias_rate": (self.bias_rate or rate) if scenario.network.bias else None,
+            "momentum": 0.9 if optimizer == "momentum" and self.momentum is None else self.momentum,
+            "rule": self.rule or registry.neurons.get(scenario.neuron.model).plasticity,
+        }
+        return self.model_copy(update=filled)
+
+    def contradictions(self, scenario: Scenario) -> list[Problem]:
+        problems = []
+        ideal = scenario.synapse.model == "ideal"
+        if self.optimizer == "pulses" and ideal:
+            problems.append(Problem("optimizer", "pulses write physical cells, but synapse.model is ideal; use sgd, momentum or adam"))
+        if self.optimizer in ("sgd", "momentum", "adam") and not ideal:
+            problems.append(
+                Problem("optimizer", f"{self.optimizer} writes numbers, but synapse.model is {scenario.synapse.model}, written by pulses; use pulses")
+            )
+        if self.momentum is not None and self.optimizer != "momentum":
+            problems.append(Problem("momentum", f"{self.momentum:g} is only used by optimizer: momentum"))
+        if self.bias_rate is not None and not scenario.network.bias:
+            problems.append(Problem("bias_rate", "there are no biases to train: network.bias is false"))
+        return problems
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One weight update, averaged over chips and samples.
+
+    Attributes:
+        update: updates done.
+        epoch: the epoch that the update belongs to, from 1.
+        loss: mean loss of the batch before the update.
+        accuracy: share of samples classified correctly, None for regression.
+        settle_steps: steps taken.
+    """
+
+    update: int
+    epoch: int
+    loss: float
+    accuracy: float | None
+    settle_steps: float
+
+
+@registry.trainers.register("settle_then_update")
+class Trainer:
+    """Trains a network on a data set; all randomness is a function of the scenario's seed and the update's number.
+
+    Attributes:
+        update: weight updates done.
+    """
+
+    Settings = SettleThenUpdateSettings
+
+    def __init__(self, scenario: Scenario, network: Network, dataset: Dataset) -> None:
+        settings = scenario.learning
+        assert isinstance(settings, SettleThenUpdateSettings)
+        assert settings.optimizer is not None
+        assert settings.rate is not None
+        assert settings.rule is not None
+        self.scenario, self.network, self.settings = scenario, network, settings
+        self.dataset = dataset.to(network.device, network.dtype)
+        self.update = 0
+        clock: Clock = registry.clocks.get(scenario.dynamics.clock).build(scenario.dynamics)
+        self.simulation = Simulation(network, clock, scenario.noise, nudging_correlation=scenario.neuron.tau)
+        self._rule: PlasticityRule = registry.plasticity.get(settings.rule)
+        self._updater = WeightUpdater(
+            network, settings.optimizer, settings.rate, settings.bias_rate or settings.rate, settings.momentum or 0.0
+        )
+        self._stream = Stream(scenario.seed, "learning", network.chip_indices, network.device, network.dtype)
+        self._interval = Interval(network.chips, network.device)
+        self._order = torch.empty(0, dtype=torch.int64)
+        self._order_epoch = -1
+        self._calibrate()
+
+    @property
+    def updates_per_epoch(self) -> int:
+        return -(-len(self.dataset.train_inputs) // self.settings.batch)
+
+    @property
+    def total_updates(self) -> int:
+        return self.settings.epochs * self.updates_per_epoch
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed."""
+        return self.update // self.updates_per_epoch
+
+    def advance(self) -> Progress:
+        """Settle the next batch and update the weights once.
+
+        Raises:
+            Diverged: the network did; its weights are those of the last complete update.
+        """
+        epoch, batch = divmod(self.update, self.updates_per_epoch)
+        if batch == 0 and epoch > 0:
+            self._calibrate()
+        rows = self._batch(epoch, batch)
+        inputs, targets = self.dataset.train_inputs[rows].unsqueeze(0), self.dataset.train_targets[rows].unsqueeze(0)
+        stream = self._stream.at(self.update)
+        self.simulation.present(inputs, targets, self._beta, stream.child("settling"))
+        settling = self.simulation.settle()
+        loss = self.network.loss.value(self.simulation.field.prediction, targets)
+        labels = self.dataset.train_labels
+        correct = None if labels is None else self.simulation.field.prediction.argmax(-1) == labels[rows]
+        report = self._updater.apply(self._local_updates(inputs, settling), stream.child("writing"))
+        self._interval.add(loss, correct, settling, report)
+        self.update += 1
+        accuracy = None if correct is None else float(correct.to(loss.dtype).mean())
+        return Progress(self.update, epoch + 1, float(loss.mean()), accuracy, float(settling.steps))
+
+    def evaluate(self) -> list[dict[str, float | int]]:
+        """Test the network as it is and report the training since the last evaluation; one row for each chip."""
+        data, stream = self.dataset, self._stream.at(self.update).child("evaluation")
+        test = (data.test_inputs, data.test_targets, data.test_labels)
+        noise_free = evaluate(self.simulation, *test, stream=None)
+        noisy = evaluate(self.simulation, *test, stream=stream) if self.simulation.noisy else noise_free
+        columns = {
+            **self._interval.columns(),
+            **noisy.columns("test_{}"),
+            **noise_free.columns("test_{}_noise_free"),
+        }
+        self._interval = Interval(self.network.chips, self.network.device)
+        return [
+            {"epoch": self.epoch, "update": self.update, "chip": chip, **{name: values[row] for name, values in columns.items()}}
+            for row, chip in enumerate(self.network.chip_indices)
+        ]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that training goes on from, by flat names."""
+        return {
+            "trainer.update": torch.tensor(self.update),
+            **_prefixed("network", self.network.state_dict()),
+            **_prefixed("optimizer", self._updater.tensors()),
+            **_prefixed("interval", self._interval.tensors()),
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back to the moment of :meth:`tensors`."""
+        self.update = int(tensors["trainer.update"])
+        self.network.load_state_dict(_unprefixed("network", tensors))
+        self._updater.restore(_unprefixed("optimizer", tensors))
+        self._interval.restore(_unprefixed("interval", tensors))
+
+    @property
+    def _beta(self) -> float:
+        return self.network.layers[-1].neuron.beta
+
+    def _batch(self, epoch: int, batch: int) -> Tensor:
+        if self._order_epoch != epoch:
+            order = self._stream.child("order").at(epoch).permutation(len(self.dataset.train_inputs))
+            self._order, self._order_epoch = order.to(self.network.device), epoch
+        return self._order[batch * self.settings.batch : (batch + 1) * self.settings.batch]
+
+    def _local_updates(self, inputs: Tensor, settling: Settling) -> list[LocalUpdate]:
+        neurons = [layer.neuron for layer in self.network.layers]
+        messages = [inputs.expand(self.network.chips, -1, -1)]
+        messages += [neuron.upward(state) for neuron, state in zip(neurons[:-1], settling.state[:-1], strict=True)]
+        return [
+            self._rule(neuron, state, below)
+            for neuron, state, below in zip(neurons, settling.state, messages, strict=True)
+        ]
+
+    def _calibrate(self) -> None:
+        """Show converters typical values: what a quietly settled, nudged batch sends up and down."""
+        if not any(synapse.calibrated for synapse in self.network.synapses):
+            return
+        inputs = self.dataset.train_inputs[:CALIBRATION_SAMPLES].unsqueeze(0)
+        self.simulation.present(inputs, self.dataset.train_targets[:CALIBRATION_SAMPLES].unsqueeze(0), self._beta)
+        state = self.simulation.settle().state
+        neurons = [layer.neuron for layer in self.network.layers]
+        up = [inputs.expand(self.network.chips, -1, -1), *(neuron.upward(own) for neuron, own in zip(neurons, state, strict=True))]
+        for synapse, neuron, below, own in zip(self.network.synapses, neurons, up, state, strict=False):
+            synapse.calibrate(below, neuron.downward(own))
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _unprefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}

@@ -1,0 +1,95 @@
+"""A network: layers of neurons joined by synapses, without any notion of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from analogdp.network.layout import Layout
+from analogdp.neurons import Loss, NeuronModel
+from analogdp.synapses.base import Synapse
+
+
+class Layer(nn.Module):
+    """A population of neurons.
+
+    Args:
+        neuron: what the neurons do.
+        units: how many there are.
+        tau: membrane time constant in seconds, a number or ``(compartments, chips, 1, units)``.
+        bias: trained resting drive ``(chips, 1, units)``, or None.
+    """
+
+    bias: nn.Parameter | None
+
+    def __init__(self, neuron: NeuronModel, units: int, tau: Tensor | float, bias: Tensor | None) -> None:
+        super().__init__()
+        self.neuron, self.units, self.tau = neuron, units, tau
+        self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+
+    def extra_repr(self) -> str:
+        return f"{type(self.neuron).__name__}, units={self.units}"
+
+
+class Network(nn.Module):
+    """Layers ``1..L`` above a clamped input, each joined to the one below by a synapse.
+
+    Args:
+        layers: hidden layers and the output layer, in order; all of one neuron model.
+        synapses: ``synapses[k]`` joins ``sizes[k]`` inputs to ``layers[k]``.
+        loss: what the output is nudged to lower.
+        chips: indices of the simulated chips; their parameters lie along the chips axis.
+    """
+
+    def __init__(self, layers: Sequence[Layer], synapses: Sequence[Synapse], loss: Loss, chips: tuple[int, ...]) -> None:
+        super().__init__()
+        if len(layers) != len(synapses):
+            raise ValueError(f"{len(layers)} layers need as many synapses, not {len(synapses)}")
+        for number, (layer, synapse) in enumerate(zip(layers, synapses, strict=True)):
+            below = synapses[number - 1].outputs if number else synapse.inputs
+            if (synapse.inputs, synapse.outputs) != (below, layer.units):
+                raise ValueError(f"synapse {number} joins {synapse.inputs} to {synapse.outputs} units, not {below} to {layer.units}")
+        self.layers = nn.ModuleList(layers)
+        self.synapses = nn.ModuleList(synapses)
+        self.loss = loss
+        self.chip_indices = chips
+
+    @property
+    def chips(self) -> int:
+        """How many chips are simulated together."""
+        return len(self.chip_indices)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Units of every layer, the clamped input first."""
+        return (self.synapses[0].inputs, *(layer.units for layer in self.layers))
+
+    @property
+    def compartments(self) -> int:
+        """State variables of one neuron."""
+        return len(self.layers[0].neuron.compartments)
+
+    @property
+    def device(self) -> torch.device:
+        return self.synapses[0].weights.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.synapses[0].weights.dtype
+
+    def layout(self, batch: int) -> Layout:
+        """How the state of a batch lies in memory."""
+        return Layout(self.compartments, self.chips, batch, self.sizes[1:])
+
+    def tau(self, layout: Layout) -> Tensor | float:
+        """Time constants: a number when they are all equal, else one for each element of the flat state."""
+        values = [layer.tau for layer in self.layers]
+        if all(isinstance(value, float) and value == values[0] for value in values):
+            return float(values[0])
+        like = {"device": self.device, "dtype": self.dtype}
+        return layout.expand([torch.as_tensor(value, **like).expand(shape) for value, shape in zip(values, layout.shapes, strict=True)])
+
+    def extra_repr(self) -> str:
+        return f"{'-'.join(map(str, self.sizes))}, chips={self.chips}, loss={type(self.loss).__name__}"

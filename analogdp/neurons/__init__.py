@@ -1,0 +1,18 @@
+"""What a neuron is: the models, their activations and the losses that nudge their outputs."""
+
+from analogdp.neurons.activations import Activation, by_name
+from analogdp.neurons.base import NeuronModel
+from analogdp.neurons.dyadic import DualPropagation, DualPropagationTransposed, Dyadic
+from analogdp.neurons.losses import CrossEntropy, LeastSquares, Loss
+
+__all__ = [
+    "Activation",
+    "CrossEntropy",
+    "DualPropagation",
+    "DualPropagationTransposed",
+    "Dyadic",
+    "LeastSquares",
+    "Loss",
+    "NeuronModel",
+    "by_name",
+]

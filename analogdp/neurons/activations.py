@@ -1,0 +1,131 @@
+"""Transfer functions of the compartments."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from analogdp import registry
+from analogdp.scenario.quantities import Ratio
+from analogdp.scenario.settings import OneOf, Settings
+
+
+class ActivationSettings(Settings):
+    """An activation without parameters."""
+
+    name: str
+
+
+class Activation(ABC):
+    """An elementwise function ``f``; ``apply_`` overwrites its argument with the same values that a call returns."""
+
+    Settings: ClassVar[type[ActivationSettings]] = ActivationSettings
+
+    def __init__(self, settings: ActivationSettings) -> None:
+        self.settings = settings
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def apply_(self, x: Tensor) -> Tensor: ...
+
+    def __repr__(self) -> str:
+        return self.settings.name
+
+
+AnyActivation = Annotated[ActivationSettings, OneOf(registry.activations, "name", "relu")]
+
+
+def make_activation(settings: ActivationSettings) -> Activation:
+    """The activation that a scenario's section names."""
+    made: Activation = registry.activations.get(settings.name)(settings)
+    return made
+
+
+@registry.activations.register("relu")
+class Relu(Activation):
+    """max(x, 0)."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.relu(x)
+
+    def apply_(self, x: Tensor) -> Tensor:
+        return torch.relu_(x)
+
+
+class LeakyReluSettings(ActivationSettings):
+    """A ReLU that leaks."""
+
+    slope: Ratio = Field(default=0.1, gt=0, lt=1, description="slope for negative inputs")
+
+
+@registry.activations.register("leaky_relu")
+class LeakyRelu(Activation):
+    """x for x >= 0, slope * x below."""
+
+    Settings = LeakyReluSettings
+
+    def __init__(self, settings: ActivationSettings) -> None:
+        super().__init__(settings)
+        assert isinstance(settings, LeakyReluSettings)
+        self.slope = settings.slope
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.leaky_relu(x, self.slope)
+
+    def apply_(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.leaky_relu_(x, self.slope)
+
+
+@registry.activations.register("hard_sigmoid")
+class HardSigmoid(Activation):
+    """min(max(x, 0), 1), the one of Scellier & Bengio 2017 (torch's own has slope 1/6)."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.clamp(x, 0, 1)
+
+    def apply_(self, x: Tensor) -> Tensor:
+        return x.clamp_(0, 1)
+
+
+@registry.activations.register("tanh")
+class Tanh(Activation):
+    """Hyperbolic tangent."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.tanh(x)
+
+    def apply_(self, x: Tensor) -> Tensor:
+        return x.tanh_()
+
+
+@registry.activations.register("logistic")
+class Logistic(Activation):
+    """1 / (1 + exp(-x))."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x)
+
+    def apply_(self, x: Tensor) -> Tensor:
+        return x.sigmoid_()
+
+
+@registry.activations.register("identity")
+class Identity(Activation):
+    """x itself: a linear network."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x
+
+    def apply_(self, x: Tensor) -> Tensor:
+        return x
+
+
+def by_name(name: str, **parameters: Any) -> Activation:
+    """An activation from Python: ``by_name("leaky_relu", slope=0.2)``."""
+    return make_activation(OneOf(registry.activations, "name", "relu").validate({"name": name, **parameters}))  # type: ignore[arg-type]

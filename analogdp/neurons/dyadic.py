@@ -1,0 +1,212 @@
+"""Dyadic neurons: two compartments nudged in opposite directions, whose mean is the activity and whose difference the error.
+
+    tau ds+/dt = f(a + p D) - s+        a: bottom-up drive   W s_bar(below) + b
+    tau ds-/dt = f(a - q D) - s-        D: top-down drive    W(above)^T delta(above)
+    s_bar = w s+ + (1 - w) s-           what the layer above sees
+    delta = s+ - s-                     what the layer below sees
+
+Dual propagation ("DP") has p = alpha, q = 1 - alpha, its transposed form ("DP^T") p = 1 - alpha, q = alpha; both w = alpha.
+Hoier, Staudt & Zach 2023; Hoier & Zach 2024 ("Two Tales of Single-Phase Contrastive Hebbian Learning"), Eq. 2, 3, 19, 22.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Literal, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from analogdp import registry
+from analogdp.errors import Problem
+from analogdp.neurons import mismatch
+from analogdp.neurons.activations import Activation, ActivationSettings, AnyActivation, make_activation
+from analogdp.neurons.base import NeuronModel
+from analogdp.neurons.losses import Loss
+from analogdp.scenario.quantities import Ratio
+from analogdp.scenario.schema import MismatchSettings, NeuronSettings
+from analogdp.streams import Stream
+
+if TYPE_CHECKING:
+    from analogdp.scenario.schema import Scenario
+
+Nudge = Literal["proximal", "linearised", "explicit"]
+
+
+class DyadicSettings(NeuronSettings):
+    """What both kinds of dyads have."""
+
+    alpha: Ratio = Field(default=0.5, ge=0, le=1, description="asymmetry of nudging: weight of s+ in the mean")
+    beta: Ratio = Field(default=0.5, gt=0, le=100, description="nudging strength")
+    activation: AnyActivation = ActivationSettings(name="relu")
+
+
+class DualPropagationSettings(DyadicSettings):
+    """DP dyads."""
+
+    model: Literal["dp"] = "dp"
+    output: Literal["proximal", "linearised"] = Field(
+        default="proximal", description="nudged outputs: the exact proximal problem, or one gradient step at the drive"
+    )
+
+    def contradictions(self, scenario: Scenario) -> list[Problem]:
+        curvature: float = registry.losses.get(scenario.network.loss).curvature
+        if self.output == "linearised" or (1 - self.alpha) * self.beta * curvature < 1:
+            return []
+        largest = 1 / ((1 - self.alpha) * curvature)
+        return [
+            Problem(
+                "beta",
+                f"{self.beta:g} leaves s- of the output without a solution at alpha = {self.alpha:g} and "
+                f"{scenario.network.loss}; allowed: below {largest:g}, or a larger alpha, or output: linearised",
+            )
+        ]
+
+
+class TransposedSettings(DyadicSettings):
+    """DP-transposed dyads."""
+
+    model: Literal["dp_transposed"] = "dp_transposed"
+
+
+class Dyadic(NeuronModel):
+    """A layer of dyads, with or without mismatch.
+
+    Args:
+        activation: the transfer function f of hidden units; output units are linear.
+        loss: what the output units are nudged to lower.
+        push, pull, mix: the gains p, q and the weight w, each a number or ``(chips, 1, units)``.
+        beta: nominal nudging strength, which the learning signal is divided by.
+        nudge: how an output compartment follows its label: ``proximal`` (DP), ``linearised`` (DP, gradient at the drive),
+            ``explicit`` (DP^T, gradient at s_bar).
+        gain: factor of the transfer function, or None; ``(2, chips, 1, units)``.
+        offset: added to the drive of each compartment, or None; ``(2, chips, 1, units)``.
+    """
+
+    compartments = ("plus", "minus")
+    plasticity = "contrastive_hebbian"
+
+    def __init__(
+        self,
+        activation: Activation,
+        loss: Loss,
+        push: Tensor | float,
+        pull: Tensor | float,
+        mix: Tensor | float,
+        beta: float,
+        nudge: Nudge,
+        gain: Tensor | None = None,
+        offset: Tensor | None = None,
+    ) -> None:
+        self.activation, self.loss, self.nudge, self.beta = activation, loss, nudge, beta
+        self.push, self.pull, self.mix = push, pull, mix
+        self.minus_pull = -pull
+        self.gain, self.offset = gain, offset
+
+    @classmethod
+    def build(cls, settings: NeuronSettings, loss: Loss, spread: MismatchSettings, units: int, stream: Stream) -> Self:
+        assert isinstance(settings, DyadicSettings)
+        push, pull = cls.nominal_gains(settings.alpha)
+        per_neuron, per_compartment = (1, units), (2, 1, units)
+        gain = mismatch.relative(1.0, spread.gain, per_compartment, stream.child("gain"))
+        offset = mismatch.additive(0.0, spread.offset, per_compartment, stream.child("offset"))
+        return cls(
+            activation=make_activation(settings.activation),
+            loss=loss,
+            push=mismatch.additive(push, spread.alpha, per_neuron, stream.child("push")),
+            pull=mismatch.additive(pull, spread.alpha, per_neuron, stream.child("pull")),
+            mix=mismatch.additive(settings.alpha, spread.alpha, per_neuron, stream.child("mix")),
+            beta=settings.beta,
+            nudge=settings.output if isinstance(settings, DualPropagationSettings) else "explicit",
+            gain=gain.transpose(0, 1).contiguous() if isinstance(gain, Tensor) else None,
+            offset=offset.transpose(0, 1).contiguous() if isinstance(offset, Tensor) else None,
+        )
+
+    @staticmethod
+    @abstractmethod
+    def nominal_gains(alpha: float) -> tuple[float, float]:
+        """The gains p and q of push and pull."""
+
+    def target(self, bottom_up: Tensor, top_down: Tensor | None, state: Tensor, out: Tensor | None = None) -> Tensor:
+        if top_down is None:
+            drive = _pair(bottom_up, bottom_up, out)
+        elif out is None:
+            drive = torch.stack((_moved(bottom_up, self.push, top_down), _moved(bottom_up, self.minus_pull, top_down)))
+        else:
+            _moved(bottom_up, self.push, top_down, out[0])
+            _moved(bottom_up, self.minus_pull, top_down, out[1])
+            drive = out
+        if self.offset is not None:
+            drive = drive.add_(self.offset) if out is not None else drive + self.offset
+        result = self.activation.apply_(drive) if out is not None else self.activation(drive)
+        if self.gain is not None:
+            result = result.mul_(self.gain) if out is not None else result * self.gain
+        return result
+
+    def output_target(
+        self, bottom_up: Tensor, label: Tensor | None, nudging: Tensor | float, state: Tensor, out: Tensor | None = None
+    ) -> Tensor:
+        if label is None:
+            result = _pair(bottom_up, bottom_up, out)
+        elif self.nudge == "proximal":
+            plus = self.loss.proximal(bottom_up, label, self.push * nudging)
+            minus = self.loss.proximal(bottom_up, label, self.minus_pull * nudging)
+            result = _pair(plus, minus, out)
+        else:
+            at = self.upward(state) if self.nudge == "explicit" else bottom_up
+            downhill = -nudging * self.loss.gradient(at, label)
+            result = _pair(_moved(bottom_up, self.push, downhill), _moved(bottom_up, self.minus_pull, downhill), out)
+        if self.offset is not None:
+            result = result + self.offset if out is None else result.add_(self.offset)
+        if self.gain is not None:
+            result = result * self.gain if out is None else result.mul_(self.gain)
+        return result
+
+    def upward(self, state: Tensor, out: Tensor | None = None) -> Tensor:
+        plus, minus = state
+        return torch.lerp(minus, plus, self.mix, out=out)
+
+    def downward(self, state: Tensor, out: Tensor | None = None) -> Tensor:
+        plus, minus = state
+        return torch.sub(plus, minus, out=out)
+
+    def learning_signal(self, state: Tensor, out: Tensor | None = None) -> Tensor:
+        return torch.div(self.downward(state, out), self.beta, out=out)
+
+
+def _moved(drive: Tensor, gain: Tensor | float, push: Tensor, out: Tensor | None = None) -> Tensor:
+    """``drive + gain * push`` in one pass."""
+    if isinstance(gain, Tensor):
+        return torch.addcmul(drive, gain, push, out=out)
+    return torch.add(drive, push, alpha=gain, out=out)
+
+
+def _pair(plus: Tensor, minus: Tensor, out: Tensor | None) -> Tensor:
+    if out is None:
+        return torch.stack((plus, minus))
+    out[0].copy_(plus)
+    out[1].copy_(minus)
+    return out
+
+
+@registry.neurons.register("dp")
+class DualPropagation(Dyadic):
+    """Dual propagation: s+ is pushed by alpha, s- pulled by 1 - alpha; the outputs solve proximal problems."""
+
+    Settings = DualPropagationSettings
+
+    @staticmethod
+    def nominal_gains(alpha: float) -> tuple[float, float]:
+        return alpha, 1 - alpha
+
+
+@registry.neurons.register("dp_transposed")
+class DualPropagationTransposed(Dyadic):
+    """DP-transposed: push and pull swapped, so that s_bar follows the forward activations."""
+
+    Settings = TransposedSettings
+
+    @staticmethod
+    def nominal_gains(alpha: float) -> tuple[float, float]:
+        return 1 - alpha, alpha

@@ -1,0 +1,85 @@
+"""Losses at the output, with the gradient and the proximal step that nudging needs.
+
+Shapes: outputs and labels ``(chips, batch, units)`` (labels may have one chip for all); values ``(chips, batch)``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from analogdp import registry
+
+NEWTON_STEPS = 6
+"""Newton steps of the cross-entropy's proximal problem; tests show a residual of rounding size for steps up to 1."""
+
+
+class Loss(ABC):
+    """A loss ``l(s, y)`` of the output ``s`` for the label ``y``.
+
+    Attributes:
+        curvature: largest eigenvalue that the Hessian of l in s can have; a proximal step must stay above -1/curvature.
+    """
+
+    curvature: ClassVar[float]
+
+    @abstractmethod
+    def value(self, s: Tensor, y: Tensor) -> Tensor:
+        """The loss of every sample."""
+
+    @abstractmethod
+    def gradient(self, s: Tensor, y: Tensor) -> Tensor:
+        """dl/ds."""
+
+    @abstractmethod
+    def proximal(self, a: Tensor, y: Tensor, step: Tensor | float) -> Tensor:
+        """The s with ``s = a - step * dl/ds(s)``: for a positive step the minimum of ``step * l(s, y) + |s - a|^2 / 2``.
+
+        A negative step, down to -1/curvature, climbs instead.
+        """
+
+
+@registry.losses.register("least_squares")
+class LeastSquares(Loss):
+    """l = |s - y|^2 / 2."""
+
+    curvature = 1.0
+
+    def value(self, s: Tensor, y: Tensor) -> Tensor:
+        return (s - y).square().sum(-1) / 2
+
+    def gradient(self, s: Tensor, y: Tensor) -> Tensor:
+        return s - y
+
+    def proximal(self, a: Tensor, y: Tensor, step: Tensor | float) -> Tensor:
+        return torch.lerp(a, y.expand_as(a), step / (1 + step))  # (a + step y) / (1 + step)
+
+
+@registry.losses.register("cross_entropy")
+class CrossEntropy(Loss):
+    """l = -sum_i y_i log softmax(s)_i, for labels that sum to one."""
+
+    curvature = 0.5
+
+    def value(self, s: Tensor, y: Tensor) -> Tensor:
+        return -(y * torch.log_softmax(s, -1)).sum(-1)
+
+    def gradient(self, s: Tensor, y: Tensor) -> Tensor:
+        return torch.softmax(s, -1) - y
+
+    def proximal(self, a: Tensor, y: Tensor, step: Tensor | float) -> Tensor:
+        # Newton on F(s) = s - a + step (softmax(s) - y). Row by row the Jacobian is diag(1 + step p) - (step p) p^T,
+        # which Sherman and Morrison's formula inverts exactly.
+        s = a - step * self.gradient(a, y)
+        for _ in range(NEWTON_STEPS):
+            p = torch.softmax(s, -1)
+            residual = s - a + step * (p - y)
+            diagonal = 1 + step * p
+            scaled = residual / diagonal
+            column = step * p / diagonal
+            correction = (p * scaled).sum(-1, keepdim=True) / (1 - (p * column).sum(-1, keepdim=True))
+            s = s - scaled - column * correction
+        return s
