@@ -192,6 +192,8 @@ class Sweep(Clock):
                 field.read_bottom_up(index)
                 field.write_target(index, layers[index], layers[index])
                 field.send_up(index, layers[index])
+            # A nudge may be taken at the output's own mean, which is only right after its first jump.
+            field.write_target(last, layers[last], layers[last])
             for index in range(last - 1, -1, -1):
                 field.send_down(index + 1, layers[index + 1])
                 field.read_top_down(index)

@@ -133,7 +133,7 @@ class Scenario(Settings):
     description: str = ""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     data: Annotated[DataSettings, OneOf(registry.datasets, "name", "digits")] = _by_name("digits")
-    network: NetworkSettings = NetworkSettings()
+    network: NetworkSettings = Field(default_factory=NetworkSettings)
     neuron: Annotated[NeuronSettings, OneOf(registry.neurons, "model", "dp_transposed")] = _by_name("dp_transposed")
     mismatch: MismatchSettings = MismatchSettings()
     noise: NoiseSettings = NoiseSettings()
