@@ -10,6 +10,7 @@ result.accuracy
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from analogdp.exports import read_conductances
     from analogdp.runs import Observer
     from analogdp.scenario import Scenario, load_scenario
-
-    __version__: str
 
 __all__ = [
     "Observer",
@@ -31,6 +30,11 @@ __all__ = [
     "resume",
     "run",
 ]
+
+try:
+    __version__ = version("analogdp")
+except PackageNotFoundError:  # imported from a source tree that is not installed
+    __version__ = "unknown"
 
 _HOMES = {
     "Observer": "analogdp.runs",
@@ -46,8 +50,6 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import a public name at its first use, so that ``analogdp --help`` need not wait for torch."""
-    if name == "__version__":
-        return importlib.import_module("importlib.metadata").version("analogdp")
     if name not in _HOMES:
         raise AttributeError(f"module 'analogdp' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

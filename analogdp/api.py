@@ -14,11 +14,11 @@ import torch
 from analogdp import registry
 from analogdp.data import load as load_data
 from analogdp.errors import InputError, RunError
-from analogdp.learning import Trainer
 from analogdp.network import Network, build, resolve_device
 from analogdp.reports import write_report
 from analogdp.runs import (
     Journal,
+    Learner,
     Manifest,
     Observer,
     Products,
@@ -155,7 +155,7 @@ def run(
     trainer, network = _prepare(placed)
     folder = source.resolve().parent if source else Path.cwd()
     with _threads(placed.run.threads):
-        manifest = new_manifest(scenario.seed, placed.run.device, torch.get_num_threads(), folder)
+        manifest = new_manifest(scenario.name, scenario.seed, placed.run.device, torch.get_num_threads(), folder)
         files = {SCENARIO: dump_scenario(scenario), MANIFEST: manifest.to_json()}
         where = Path(out) if out else scenario.run.directory
         try:
@@ -206,7 +206,7 @@ def open_run(directory: Path | str) -> Result:
 
 
 def _carry_out(
-    made: RunDirectory, scenario: Scenario, trainer: Trainer, network: Network, observer: Observer
+    made: RunDirectory, scenario: Scenario, trainer: Learner, network: Network, observer: Observer
 ) -> Result:
     def export() -> list[Path]:
         written = (registry.exporters.get(name)(network, scenario, made.path) for name in scenario.export)
@@ -219,10 +219,10 @@ def _carry_out(
     return Result(made, scenario, network)
 
 
-def _prepare(scenario: Scenario) -> tuple[Trainer, Network]:
+def _prepare(scenario: Scenario) -> tuple[Learner, Network]:
     data = load_data(scenario.data, scenario.seed)
     network = build(scenario)
-    return Trainer(scenario, network, data), network
+    return registry.trainers.get(scenario.learning.mode)(scenario, network, data), network
 
 
 def _placed(scenario: Scenario, **changes: Any) -> Scenario:

@@ -6,20 +6,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from analogdp.dynamics import Diverged
 from analogdp.errors import InputError, RunError
-from analogdp.learning import Progress
 from analogdp.runs.checkpoints import load_newest, save_checkpoint, set_aside_newer
 from analogdp.runs.directory import RunDirectory
 from analogdp.runs.log import Log
 from analogdp.runs.manifest import Status, change_manifest, file_checksums, now
 from analogdp.runs.metrics import Journal, Row, write_table
 from analogdp.runs.stopping import StopRequest, stop_on_signal
+
+if TYPE_CHECKING:
+    from analogdp.learning import Progress
 
 
 class Learner(Protocol):
@@ -81,9 +83,9 @@ def execute(
         products: what to make in the end, also of a diverged run.
 
     Raises:
-        Diverged: the dynamics did; metrics, the last checkpoint and the products are kept.
         Interrupted: stopped by a signal, at a checkpoint.
-        RunError: anything else that ends a run, such as a full disk.
+        RunError: the dynamics diverged (metrics, the last checkpoint and the products are kept), or something else
+            ended the run, such as a full disk.
     """
     log = Log(run.log)
 
@@ -100,7 +102,7 @@ def execute(
         except Diverged as error:
             log.write(f"diverged: {error}")
             _conclude(run, "diverged", str(error), products)
-            raise
+            raise RunError(f"{error}. Everything up to there is kept in {run.path}; look at {run.report}") from error
         _conclude(run, "finished", "", products)
         log.write("finished")
 
@@ -169,8 +171,6 @@ def _outcome(run: RunDirectory, log: Log) -> Iterator[None]:
     go_on = f"what was reached is kept in {run.path}; to go on: analogdp resume {run.path}"
     try:
         yield
-    except Diverged:
-        raise
     except (Interrupted, KeyboardInterrupt) as error:
         record("interrupted", str(error) or "stopped at once")
         raise
@@ -180,6 +180,8 @@ def _outcome(run: RunDirectory, log: Log) -> Iterator[None]:
             f"cannot write or read {error.filename or run.path}: {error.strerror or error}; {go_on}"
         ) from error
     except Exception as error:
+        if isinstance(error.__cause__, Diverged):
+            raise
         record("failed", f"{type(error).__name__}: {error}")
         if _is_out_of_memory(error):
             raise RunError(

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from analogdp import __version__
 from analogdp.errors import InputError
 from analogdp.files import checksum, write_text
 from analogdp.runs.directory import REPORT, RunDirectory
@@ -28,6 +29,7 @@ class Manifest(BaseModel):
         format: version of this list of fields.
         status: how far the run came; ``running`` with nobody holding the lock means that its process was killed.
         reason: why, for ``diverged``, ``failed`` and ``interrupted``.
+        scenario: its name.
         versions: of analogdp, Python, torch, numpy and the platform.
         seed: the scenario's.
         device: where it was computed, for example ``cpu`` or ``cuda:0``.
@@ -45,6 +47,7 @@ class Manifest(BaseModel):
     format: int = 1
     status: Status = "running"
     reason: str = ""
+    scenario: str
     versions: dict[str, str]
     seed: int
     device: str
@@ -67,9 +70,10 @@ class Manifest(BaseModel):
         return self.model_dump_json(indent=2) + "\n"
 
 
-def new_manifest(seed: int, device: str, threads: int, folder: Path) -> Manifest:
-    """The manifest of a run that starts now; ``folder`` is where the scenario comes from."""
+def new_manifest(scenario: str, seed: int, device: str, threads: int, folder: Path) -> Manifest:
+    """The manifest of a run that starts now; ``scenario`` is its name, and ``folder`` where it comes from."""
     return Manifest(
+        scenario=scenario,
         versions=versions(),
         seed=seed,
         device=device,
@@ -114,7 +118,7 @@ def file_checksums(run: RunDirectory) -> dict[str, str]:
 def versions() -> dict[str, str]:
     """Versions of what computes a run."""
     return {
-        "analogdp": version("analogdp"),
+        "analogdp": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": version("numpy"),
