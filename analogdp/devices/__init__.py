@@ -1,1 +1,21 @@
 """What a memory cell is: device models and the cards that give them measured parameters."""
+
+from analogdp.devices.base import DeviceModel, DeviceSettings, DeviceState
+from analogdp.devices.cards import CardField, DeviceCard, load_card
+from analogdp.devices.population import symmetry_point
+from analogdp.devices.pulsed import PulsedDevice
+from analogdp.devices.steps import ConstantStep, LinearStep, SoftBounds
+
+__all__ = [
+    "CardField",
+    "ConstantStep",
+    "DeviceCard",
+    "DeviceModel",
+    "DeviceSettings",
+    "DeviceState",
+    "LinearStep",
+    "PulsedDevice",
+    "SoftBounds",
+    "load_card",
+    "symmetry_point",
+]

@@ -27,6 +27,14 @@ class DeviceState:
     parameters: dict[str, Tensor] = field(default_factory=dict)
 
 
+class DeviceSettings(Settings):
+    """What the parameters of every device model have in common."""
+
+    def tensors_per_cell(self) -> int:
+        """How many numbers describe one cell: its variables and its own parameters."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how many numbers describe a cell")
+
+
 class DeviceModel(ABC):
     """A kind of memory cell.
 
@@ -35,7 +43,7 @@ class DeviceModel(ABC):
         low, high: the nominal conductance range in siemens.
     """
 
-    Settings: ClassVar[type[Settings]]
+    Settings: ClassVar[type[DeviceSettings]]
 
     def __init__(self, low: float, high: float) -> None:
         self.low = low
@@ -43,7 +51,7 @@ class DeviceModel(ABC):
 
     @classmethod
     @abstractmethod
-    def build(cls, parameters: Settings, low: float, high: float) -> Self:
+    def build(cls, parameters: DeviceSettings, low: float, high: float) -> Self:
         """The model with a card's parameters; ``parameters`` is an instance of ``Settings``."""
 
     @abstractmethod
@@ -55,8 +63,11 @@ class DeviceModel(ABC):
         """Conductance in siemens of every cell without read noise, at a small voltage or the one given in volts."""
 
     @abstractmethod
-    def program(self, state: DeviceState, conductance: Tensor) -> None:
-        """Put every cell at the conductance asked for (siemens), or at the nearest bound of its own range, exactly."""
+    def program(self, state: DeviceState, conductance: Tensor, stream: Stream) -> None:
+        """Put every cell at the conductance asked for (siemens), or at the nearest bound of its own range, in place.
+
+        The stored state is exact, as after a long write-verify; a cell with write noise shows a fresh draw around it.
+        """
 
     @abstractmethod
     def pulse(self, state: DeviceState, count: Tensor, stream: Stream) -> None:
@@ -73,8 +84,18 @@ class DeviceModel(ABC):
 
     @property
     @abstractmethod
+    def zero(self) -> float:
+        """Nominal conductance in siemens that stands for weight zero against a fixed reference cell."""
+
+    @property
+    @abstractmethod
     def read_noise(self) -> float:
         """Standard deviation in siemens that each read of a cell adds, independently of all other reads."""
+
+    def reference(self, state: DeviceState, stream: Stream) -> Tensor:
+        """Conductance in siemens of the fixed cell that each cell is read against; broadcasts to the cells' shape."""
+        like = next(iter(state.variables.values()))
+        return torch.full((like.shape[0], *(1,) * (like.dim() - 1)), self.zero, dtype=like.dtype, device=like.device)
 
     def flow(self, state: DeviceState, voltage: Tensor) -> Tensor:
         """Time derivative of the state under a voltage, for models that are written continuously."""
@@ -82,8 +103,3 @@ class DeviceModel(ABC):
 
     def relax(self, state: DeviceState, elapsed: float, stream: Stream) -> None:
         """Let ``elapsed`` seconds pass without writing, in place. A model without retention loss stays as it is."""
-
-
-def clamp_between(values: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
-    """``values`` kept within per-cell bounds, in place."""
-    return torch.maximum(torch.minimum(values, torch.as_tensor(high), out=values), torch.as_tensor(low), out=values)

@@ -1,0 +1,150 @@
+"""Device cards: one YAML file per measured device, with its model's parameters, conductance range and source.
+
+A scenario names a card, a path to one, a card with changed values, or writes a whole card in place::
+
+    device: reram_sb
+    device: my_devices/filament.yaml
+    device: {card: reram_sb, step: 0.001, high: 80 uS}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from analogdp import library, registry
+from analogdp.devices.base import DeviceModel, DeviceSettings
+from analogdp.errors import InputError, Problem, ScenarioError
+from analogdp.registry import suggestion
+from analogdp.scenario.problems import problems_from
+from analogdp.scenario.quantities import Conductance
+from analogdp.scenario.settings import NameIn, ProblemList, Settings
+from analogdp.scenario.yaml import Document, read_yaml
+
+_ENDS_WITH_UNIT = re.compile(r".*[A-Za-zµμΩ]\s*")
+
+
+class _ParametersOfModel:
+    """Annotation of a section whose type the sibling field ``model`` chooses."""
+
+    @staticmethod
+    def validate(value: Any, info: ValidationInfo) -> DeviceSettings:
+        if "model" not in info.data:
+            raise ValueError("cannot be checked before 'model' names a device model")
+        settings: type[DeviceSettings] = registry.devices.get(info.data["model"]).Settings
+        return settings.model_validate(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            self.validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda part: part.model_dump(mode="json")),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        models = (registry.devices.get(name).Settings for name in registry.devices.names())
+        return {"anyOf": [handler(model.__pydantic_core_schema__) for model in models]}
+
+
+class DeviceCard(Settings):
+    """A device as measured: what it is made of, who measured it, and its model's parameters."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    model: Annotated[str, NameIn(registry.devices)]
+    description: str = ""
+    material: str = Field(min_length=1)
+    source: str = Field(min_length=1, description="where it was measured: venue and year, or DOI")
+    note: str = Field(default="", description="what was fitted and what was assumed")
+    low: Conductance = Field(ge=0, le=1, description="nominal lower end of the conductance range, in siemens")
+    high: Conductance = Field(gt=0, le=1, description="nominal upper end of the conductance range, in siemens")
+    parameters: Annotated[DeviceSettings, _ParametersOfModel()]
+
+    @model_validator(mode="after")
+    def _range_is_not_empty(self) -> Self:
+        if self.low >= self.high:
+            problem = f"{self.low:g} S is not below the card's high, {self.high:g} S; a cell needs a range to move in"
+            raise ProblemList([Problem("low", problem)])
+        return self
+
+    def device(self) -> DeviceModel:
+        """The device model with this card's parameters."""
+        model: type[DeviceModel] = registry.devices.get(self.model)
+        return model.build(self.parameters, self.low, self.high)
+
+
+def load_card(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> DeviceCard:
+    """Read a card.
+
+    Args:
+        name_or_path: a card of the library, for example ``"reram_sb"``, or a path that ends in ``.yaml`` or ``.yml``.
+        overrides: values that replace the card's, by the name of a parameter or of another field of the card.
+
+    Raises:
+        InputError: there is no such card or the file cannot be read.
+        ScenarioError: the card, or an override, is not valid; all problems with file and line.
+    """
+    is_path = str(name_or_path).endswith((".yaml", ".yml"))
+    path = Path(name_or_path) if is_path else library.find("devices", str(name_or_path))
+    document = read_yaml(path)
+    without_unit = [
+        Problem(field, f"{value!r} has no unit; write for example '{field}: 20 uS'", document.name, document.line(field))
+        for field in ("low", "high")
+        if (value := document.data.get(field)) is not None and not _ENDS_WITH_UNIT.fullmatch(str(value))
+    ]
+    if without_unit:
+        raise ScenarioError(without_unit)
+    try:
+        return _changed(DeviceCard.model_validate(document.data), overrides or {})
+    except ValidationError as error:
+        raise ScenarioError(problems_from(error, document)) from None
+
+
+def _changed(card: DeviceCard, overrides: Mapping[str, Any]) -> DeviceCard:
+    """The card with values replaced."""
+    if not overrides:
+        return card
+    fields, parameters = set(DeviceCard.model_fields) - {"model", "parameters"}, set(type(card.parameters).model_fields)
+    unknown = [
+        Problem(str(key), f"unknown key {key!r}: {suggestion(str(key), fields | parameters)}")
+        for key in overrides
+        if key not in fields | parameters
+    ]
+    if unknown:
+        raise ScenarioError(unknown)
+    new_parameters = {key: value for key, value in overrides.items() if key in parameters}
+    new_fields = {key: value for key, value in overrides.items() if key in fields}
+    plain = card.model_dump(mode="json")
+    return DeviceCard.model_validate({**plain, **new_fields, "parameters": {**plain["parameters"], **new_parameters}})
+
+
+def _from_scenario(value: Any) -> Any:
+    """A card from what a scenario may write for it; whole cards are left for pydantic."""
+    if isinstance(value, Mapping) and "card" in value:
+        name, overrides = value["card"], {key: part for key, part in value.items() if key != "card"}
+    elif isinstance(value, str):
+        name, overrides = value, {}
+    else:
+        return value
+    try:
+        return load_card(name, overrides)
+    except ScenarioError as error:
+        raise ProblemList(list(error.problems)) from None
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
+CardField = Annotated[DeviceCard, BeforeValidator(_from_scenario, json_schema_input_type=str | dict[str, Any] | DeviceCard)]
+"""A scenario's field that holds a device card."""

@@ -1,0 +1,111 @@
+"""Behavioural device models: a write is a number of pulses, and each pulse moves a normalised weight by an affine law.
+
+The normalised weight w and the conductance are proportional, ``G = low + (w - w_min) / (w_max - w_min) (high - low)`` with the
+nominal bounds w_min and w_max. A device drawn with a wider range than nominal goes beyond [low, high], but no device goes
+below zero conductance: its lower bound is cut there.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from analogdp.devices.base import DeviceModel, DeviceSettings, DeviceState
+from analogdp.devices.moments import change_moments, reflected_share
+from analogdp.devices.population import PulsedSettings, draw_population
+from analogdp.streams import Stream
+
+
+class PulsedDevice(DeviceModel):
+    """What the pulsed models share; a model adds its slope, the dependence of a step on the weight.
+
+    Variables of a state: ``stored``, the weight that pulses move, and, with write noise, ``visible``, what a read shows of
+    it since the last write. Parameters: ``step_up``, ``step_down`` (signed), ``upper``, ``lower`` and those of the model.
+    """
+
+    Settings: ClassVar[type[DeviceSettings]] = PulsedSettings
+    rests_at_bounds: ClassVar[bool] = False
+    """Whether the mean step vanishes at the bound it leads to."""
+
+    def __init__(self, parameters: PulsedSettings, low: float, high: float) -> None:
+        super().__init__(low, high)
+        self.parameters = parameters
+        self.additive = parameters.cycle_noise_form == "additive"
+        self.siemens = (high - low) / (parameters.upper - parameters.lower)
+        self.floor = parameters.lower - low / self.siemens
+
+    @classmethod
+    def build(cls, parameters: DeviceSettings, low: float, high: float) -> Self:
+        if not isinstance(parameters, cls.Settings) or not isinstance(parameters, PulsedSettings):
+            raise TypeError(f"{cls.__name__} takes {cls.Settings.__name__}, not {type(parameters).__name__}")
+        return cls(parameters, low, high)
+
+    def slope(self, parameters: dict[str, Tensor], rising: Tensor) -> Tensor | None:
+        """Relative fall of a step per unit of weight, for up steps where ``rising`` and down steps elsewhere; None for 0."""
+        return None
+
+    def sample(self, shape: tuple[int, ...], stream: Stream) -> DeviceState:
+        """Cells at weight 0 with no write noise yet."""
+        parameters = draw_population(self.parameters, shape, self.floor, stream)
+        stored = torch.zeros_like(parameters["upper"])
+        visible = {"visible": stored.clone()} if self.parameters.write_noise else {}
+        return DeviceState({"stored": stored, **visible}, parameters)
+
+    def conductance(self, state: DeviceState, voltage: Tensor | None = None) -> Tensor:
+        """Conductance in siemens; these cells are ohmic, ``voltage`` makes no difference."""
+        weight = state.variables.get("visible", state.variables["stored"])
+        return (weight - self.floor).mul_(self.siemens)
+
+    def program(self, state: DeviceState, conductance: Tensor, stream: Stream) -> None:
+        stored = state.variables["stored"]
+        torch.add(conductance / self.siemens, self.floor, out=stored)
+        self._keep_within_bounds(state)
+        self._show(state, None, stream)
+
+    def pulse(self, state: DeviceState, count: Tensor, stream: Stream) -> None:
+        stored, parameters = state.variables["stored"], state.parameters
+        rising = count > 0
+        pulses = count.abs()
+        step = torch.where(rising, parameters["step_up"], parameters["step_down"])
+        slope = self.slope(parameters, rising)
+        mean, std = change_moments(stored, step, slope, pulses, self.parameters.cycle_noise, self.additive)
+        stored.add_(mean)
+        if self.parameters.cycle_noise:
+            stored.addcmul_(stream.child("cycle").normal(tuple(stored.shape[1:])), std)
+            if self.additive and self.rests_at_bounds:
+                self._reflect(state, pulses)
+        self._keep_within_bounds(state)
+        self._show(state, pulses, stream)
+
+    @property
+    def increment(self) -> float:
+        return self.parameters.step * self.siemens
+
+    @property
+    def zero(self) -> float:
+        return -self.floor * self.siemens
+
+    @property
+    def read_noise(self) -> float:
+        return self.parameters.read_noise * (self.high - self.low)
+
+    def _keep_within_bounds(self, state: DeviceState) -> None:
+        stored = state.variables["stored"]
+        torch.clamp(stored, state.parameters["lower"], state.parameters["upper"], out=stored)
+
+    def _reflect(self, state: DeviceState, pulses: Tensor) -> None:
+        """Bring cells that several pulses shook beyond a bound back, as far as stopping at every pulse would have."""
+        stored, parameters = state.variables["stored"], state.parameters
+        overshoot = stored - torch.clamp(stored, parameters["lower"], parameters["upper"])
+        stored.addcmul_(overshoot, reflected_share(pulses).add_(1.0), value=-1.0)
+
+    def _show(self, state: DeviceState, pulses: Tensor | None, stream: Stream) -> None:
+        """Redraw what a read shows of the cells that were written; ``pulses`` None means all of them."""
+        if not self.parameters.write_noise:
+            return
+        stored, visible = state.variables["stored"], state.variables["visible"]
+        std = self.parameters.write_noise * self.parameters.step
+        shown = stream.child("show").normal(tuple(stored.shape[1:])).mul_(std).add_(stored).clamp_(min=self.floor)
+        visible.copy_(shown if pulses is None else torch.where(pulses > 0, shown, visible))
