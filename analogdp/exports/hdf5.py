@@ -1,0 +1,186 @@
+"""``conductances.h5``: every cell of the trained crossbars, tile by tile, in siemens.
+
+The layout of a file (format version 1); ``read_conductances`` of :mod:`analogdp.exports.reading` reads it::
+
+    /                                attributes: format, format_version, name, layers, chips, versions (JSON),
+                                     conventions
+    /scenario                        the resolved scenario, YAML text
+    /biases/<k>                      (chips, units): resting drives of the neurons above synapse k; absent without biases
+    /synapses/<k>                    joins layer k to layer k+1. Attributes: word_lines, bit_lines, tile_word_lines,
+                                     tile_bit_lines (the largest tile), tile_rows, tile_columns (the grid of tiles),
+                                     scale (weight per siemens), conductance_low, conductance_high (siemens)
+    /synapses/<k>/device_card        the resolved device card, JSON text
+    /synapses/<k>/chip_<c>/tile_<i>_<j>
+                                     one physical array of differential pairs. Attributes: first_word_line,
+                                     first_bit_line
+        plus, minus                  conductances of the two cells of each pair, without read noise, in siemens
+        target_weights               what the pair was asked to hold: initial weight plus every requested change
+        weights                      what the network reads: scale * (plus - minus)
+        plus_writes, minus_writes    pulses that each cell received since its fabrication
+
+All arrays of a tile are laid out as the hardware is: rows are word lines (the inputs of the layer), columns are bit
+lines (its outputs). Every numeric data set has an attribute ``unit``. Texts are data sets because HDF5 limits an
+attribute to 64 KiB. Nothing is compressed and no times are stored, so equal networks give equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import h5py
+import numpy as np
+from torch import Tensor
+
+from analogdp import __version__, registry
+from analogdp.errors import InputError
+from analogdp.files import atomic_path
+from analogdp.network import Layer, Network
+from analogdp.scenario.loading import dump_scenario
+from analogdp.scenario.schema import Scenario
+from analogdp.synapses.base import ConductanceTable, Synapse
+
+FORMAT = "analogdp conductances"
+FORMAT_VERSION = 1
+FILE_NAME = "conductances.h5"
+
+CONVENTIONS = "rows are word lines (inputs of the layer), columns are bit lines (outputs of the layer)"
+UNITS = {
+    "plus": "siemens",
+    "minus": "siemens",
+    "target_weights": "network units",
+    "weights": "network units",
+    "plus_writes": "pulses",
+    "minus_writes": "pulses",
+}
+"""The data sets of a tile and what they are measured in."""
+
+
+@registry.exporters.register("hdf5")
+def export(network: Network, scenario: Scenario, directory: Path) -> Path | None:
+    """All cells of all crossbars as ``conductances.h5`` in ``directory``; None, and no file, if there are no cells."""
+    if not has_cells(network):
+        return None
+    return write_conductances(directory / FILE_NAME, network, scenario)
+
+
+def has_cells(network: Network) -> bool:
+    """Whether any synapse is made of physical cells."""
+    return any(True for _ in _tables(network))
+
+
+def _tables(network: Network) -> Iterator[tuple[int, ConductanceTable]]:
+    """The synapses that have cells, one after the other, by number."""
+    for number, module in enumerate(network.synapses):
+        table = cast(Synapse, module).conductances()
+        if table is not None:
+            yield number, table
+
+
+def write_conductances(path: Path, network: Network, scenario: Scenario) -> Path:
+    """Write the cells of all crossbars, atomically; synapses without cells are left out.
+
+    One chip of one synapse is copied at a time.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        InputError: no synapse has cells.
+    """
+    if not has_cells(network):
+        raise InputError(f"{path}: there are no conductances to write: the weights are ideal; use 'synapse: crossbar'")
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        _write_header(file, network, scenario)
+        synapses = file.create_group("synapses")
+        for number, table in _tables(network):
+            _write_synapse(synapses.create_group(str(number)), table, network.chip_indices)
+    return path
+
+
+def _write_header(file: h5py.File, network: Network, scenario: Scenario) -> None:
+    versions = {"analogdp": __version__, "python": platform.python_version()}
+    versions |= {name: version(name) for name in ("torch", "numpy", "h5py")}
+    file.attrs.update(
+        {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "name": scenario.name,
+            "layers": np.asarray(network.sizes, dtype="<i8"),
+            "chips": np.asarray(network.chip_indices, dtype="<i8"),
+            "versions": json.dumps(versions),
+            "conventions": CONVENTIONS,
+        }
+    )
+    _write_text(file, "scenario", dump_scenario(scenario))
+    for number, module in enumerate(network.layers):
+        bias = cast(Layer, module).bias
+        if bias is not None:
+            biases = _array(bias.reshape(network.chips, -1))
+            _write_array(file, f"biases/{number}", biases, "network units")
+
+
+def _write_synapse(group: h5py.Group, table: ConductanceTable, chips: tuple[int, ...]) -> None:
+    outputs, inputs = table.plus.shape[-2:]
+    rows, columns = table.tile or (inputs, outputs)
+    group.attrs.update(
+        {
+            "word_lines": inputs,
+            "bit_lines": outputs,
+            "tile_word_lines": min(rows, inputs),
+            "tile_bit_lines": min(columns, outputs),
+            "tile_rows": -(-inputs // rows),
+            "tile_columns": -(-outputs // columns),
+            "scale": float(table.scale),
+            "scale_unit": "network units per siemens",
+            "conductance_low": float(table.low),
+            "conductance_high": float(table.high),
+            "conductance_unit": "siemens",
+        }
+    )
+    _write_text(group, "device_card", json.dumps(table.card, sort_keys=True, allow_nan=False))
+    for position, chip in enumerate(chips):
+        _write_chip(group.create_group(f"chip_{chip}"), table, position, (rows, columns))
+
+
+def _write_chip(group: h5py.Group, table: ConductanceTable, position: int, tile: tuple[int, int]) -> None:
+    arrays = {
+        "plus": table.plus[position],
+        "minus": table.minus[position],
+        "target_weights": table.target_weights[position],
+        "weights": table.weights[position],
+        "plus_writes": table.write_counts[position, 0],
+        "minus_writes": table.write_counts[position, 1],
+    }
+    physical = {name: _array(values.transpose(0, 1)) for name, values in arrays.items()}
+    for name, (word_lines, bit_lines) in _tiles(physical["plus"].shape, tile):
+        part = group.create_group(name)
+        part.attrs.update({"first_word_line": word_lines.start, "first_bit_line": bit_lines.start})
+        for kind, values in physical.items():
+            _write_array(part, kind, values[word_lines, bit_lines], UNITS[kind])
+
+
+def _tiles(shape: tuple[int, ...], tile: tuple[int, int]) -> Iterator[tuple[str, tuple[slice, slice]]]:
+    """Name and extent of every tile of an array of ``shape``; those at the far edges may be smaller."""
+    for row, word_line in enumerate(range(0, shape[0], tile[0])):
+        for column, bit_line in enumerate(range(0, shape[1], tile[1])):
+            word_lines = slice(word_line, min(word_line + tile[0], shape[0]))
+            bit_lines = slice(bit_line, min(bit_line + tile[1], shape[1]))
+            yield f"tile_{row}_{column}", (word_lines, bit_lines)
+
+
+def _array(values: Tensor) -> np.ndarray[Any, Any]:
+    return values.detach().cpu().numpy()
+
+
+def _write_array(group: h5py.Group, name: str, values: np.ndarray[Any, Any], unit: str) -> None:
+    little_endian = values.dtype.newbyteorder("<")
+    group.create_dataset(name, data=values, dtype=little_endian, track_times=False).attrs["unit"] = unit
+
+
+def _write_text(group: h5py.Group, name: str, text: str) -> None:
+    group.create_dataset(name, data=text, dtype=h5py.string_dtype(), track_times=False)

@@ -1,0 +1,263 @@
+"""Reading ``conductances.h5``, whose layout :mod:`analogdp.exports.hdf5` describes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from analogdp.errors import InputError
+from analogdp.exports.hdf5 import FORMAT, FORMAT_VERSION, UNITS
+
+Floats = NDArray[np.floating[Any]]
+Integers = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One physical array; rows are word lines, columns are bit lines.
+
+    Attributes:
+        word_lines, bit_lines: which inputs and outputs of the layer the tile joins.
+        plus, minus: conductances in siemens.
+        target_weights, weights: what was asked for and what the network reads, in network units.
+        plus_writes, minus_writes: write pulses each cell has received.
+    """
+
+    word_lines: slice
+    bit_lines: slice
+    plus: Floats
+    minus: Floats
+    target_weights: Floats
+    weights: Floats
+    plus_writes: Integers
+    minus_writes: Integers
+
+    def __repr__(self) -> str:
+        return (
+            f"Tile(word lines {self.word_lines.start} to {self.word_lines.stop - 1}, "
+            f"bit lines {self.bit_lines.start} to {self.bit_lines.stop - 1})"
+        )
+
+
+@dataclass(frozen=True)
+class CrossbarConductances:
+    """The cells of one synapse, assembled from its tiles: arrays of shape ``(chips, word lines, bit lines)``.
+
+    Attributes:
+        layer: which synapse: it joins layer ``layer`` to layer ``layer + 1``.
+        chips: index of each chip along the first axis.
+        plus, minus: conductances in siemens, without read noise.
+        target_weights: what the pairs were asked to hold, in network units.
+        weights: what the network reads, ``scale * (plus - minus)``; a torch weight is its transpose.
+        plus_writes, minus_writes: write pulses each cell has received since fabrication.
+        scale: weight per siemens.
+        low, high: nominal conductance range in siemens.
+        tile: word lines and bit lines of the largest tile.
+        biases: resting drives ``(chips, bit lines)`` of the neurons driven, or None.
+        card: the resolved device card.
+    """
+
+    layer: int
+    chips: tuple[int, ...]
+    plus: Floats
+    minus: Floats
+    target_weights: Floats
+    weights: Floats
+    plus_writes: Integers
+    minus_writes: Integers
+    scale: float
+    low: float
+    high: float
+    tile: tuple[int, int]
+    biases: Floats | None
+    card: dict[str, Any]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Word lines and bit lines."""
+        return self.plus.shape[1], self.plus.shape[2]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        return -(-self.shape[0] // self.tile[0]), -(-self.shape[1] // self.tile[1])
+
+    def at(self, row: int, column: int, chip: int | None = None) -> Tile:
+        """The tile in ``row`` and ``column`` of the grid, of the chip with index ``chip`` (default: the first); a view.
+
+        Raises:
+            InputError: there is no such tile or chip.
+        """
+        if not (0 <= row < self.grid[0] and 0 <= column < self.grid[1]):
+            raise InputError(
+                f"no tile ({row}, {column}): layer {self.layer} has {self.grid[0]} x {self.grid[1]} tiles, from (0, 0)"
+            )
+        position = 0 if chip is None else _position(self.chips, chip)
+        word_lines = slice(row * self.tile[0], min((row + 1) * self.tile[0], self.shape[0]))
+        bit_lines = slice(column * self.tile[1], min((column + 1) * self.tile[1], self.shape[1]))
+        parts = {name: getattr(self, name)[position, word_lines, bit_lines] for name in UNITS}
+        return Tile(word_lines, bit_lines, **parts)
+
+    def __repr__(self) -> str:
+        return (
+            f"CrossbarConductances(layer {self.layer}: {self.shape[0]} word lines x {self.shape[1]} bit lines "
+            f"in {self.grid[0]} x {self.grid[1]} tiles, {_count(len(self.chips), 'chip')}, "
+            f"{self.card.get('name', 'device')} {self.low:g} S to {self.high:g} S)"
+        )
+
+
+@dataclass(frozen=True)
+class Conductances:
+    """The trained crossbars of a run; ``conductances[k]`` are the cells between layers ``k`` and ``k + 1``.
+
+    Attributes:
+        name: the scenario's name.
+        scenario: the resolved scenario, as YAML.
+        layers: units of every layer, the clamped input first.
+        chips: indices of the chips that were read.
+        crossbars: the synapses that were read, in order; those without physical cells are not among them.
+        versions: of the software that wrote the file.
+    """
+
+    name: str
+    scenario: str
+    layers: tuple[int, ...]
+    chips: tuple[int, ...]
+    crossbars: tuple[CrossbarConductances, ...]
+    versions: dict[str, str]
+
+    def __getitem__(self, layer: int) -> CrossbarConductances:
+        for crossbar in self.crossbars:
+            if crossbar.layer == layer:
+                return crossbar
+        known = ", ".join(str(crossbar.layer) for crossbar in self.crossbars)
+        raise InputError(f"no conductances of layer {layer}; layers with conductances: {known}")
+
+    def __repr__(self) -> str:
+        head = f"Conductances({self.name}: {'-'.join(map(str, self.layers))}, {_count(len(self.chips), 'chip')})"
+        return "\n".join((head, *(f"  {crossbar!r}" for crossbar in self.crossbars)))
+
+
+def read_conductances(path: Path | str, layer: int | None = None, chip: int | None = None) -> Conductances:
+    """Read a file that :func:`write_conductances` wrote.
+
+    Args:
+        path: the file, ``conductances.h5`` of a run.
+        layer: read the synapse above this layer only.
+        chip: read the chip with this index only.
+
+    Raises:
+        InputError: the file is missing, damaged, of another kind or of a newer format, or has no such layer or chip.
+    """
+    path = Path(path)
+    with _opened(path) as file:
+        return _read(path, file, layer, chip)
+
+
+def layers_in(path: Path) -> list[int]:
+    """The synapses that a file holds, by the layer below; errors are those of :func:`read_conductances`."""
+    with _opened(path) as file:
+        return _layers(file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such file; a run whose scenario has 'export: [hdf5]' and crossbars leaves conductances.h5"
+        )
+    try:
+        with h5py.File(path, "r") as file:
+            _check_format(path, file)
+            yield file
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{path}: damaged or not an HDF5 file: {error}") from error
+
+
+def _check_format(path: Path, file: h5py.File) -> None:
+    if file.attrs.get("format") != FORMAT:
+        raise InputError(f"{path}: an HDF5 file, but not of the format '{FORMAT}'; give the conductances.h5 of a run")
+    found = int(file.attrs["format_version"])
+    if not 1 <= found <= FORMAT_VERSION:
+        raise InputError(
+            f"{path}: format version {found}, but this release of analogdp reads versions up to {FORMAT_VERSION}: "
+            "install a newer one"
+        )
+
+
+def _read(path: Path, file: h5py.File, layer: int | None, chip: int | None) -> Conductances:
+    written = tuple(int(index) for index in file.attrs["chips"])
+    positions = range(len(written)) if chip is None else [_position(written, chip)]
+    present = _layers(file)
+    if layer is not None and layer not in present:
+        raise InputError(
+            f"{path}: no conductances of layer {layer}; layers with conductances: {', '.join(map(str, present))}"
+        )
+    return Conductances(
+        name=str(file.attrs["name"]),
+        scenario=file["scenario"].asstr()[()],
+        layers=tuple(int(units) for units in file.attrs["layers"]),
+        chips=tuple(written[position] for position in positions),
+        crossbars=tuple(
+            _read_crossbar(path, file, number, [(written[position], position) for position in positions])
+            for number in (present if layer is None else [layer])
+        ),
+        versions=json.loads(file.attrs["versions"]),
+    )
+
+
+def _layers(file: h5py.File) -> list[int]:
+    return sorted(int(name) for name in file["synapses"])
+
+
+def _read_crossbar(path: Path, file: h5py.File, number: int, chips: list[tuple[int, int]]) -> CrossbarConductances:
+    group = file[f"synapses/{number}"]
+    attributes = group.attrs
+    shape = (len(chips), int(attributes["word_lines"]), int(attributes["bit_lines"]))
+    if shape[1] * shape[2] * len(UNITS) > path.stat().st_size:
+        raise ValueError(f"layer {number} says it has {shape[1]} x {shape[2]} pairs, more than the file can hold")
+    tile_shape = int(attributes["tile_word_lines"]), int(attributes["tile_bit_lines"])
+    if min(tile_shape) < 1:
+        raise ValueError(f"layer {number} says its tiles have {tile_shape[0]} x {tile_shape[1]} pairs")
+    first = group[f"chip_{chips[0][0]}/tile_0_0"]
+    arrays = {name: np.empty(shape, dtype=first[name].dtype) for name in UNITS}
+    covered = 0
+    for place, (chip, _) in enumerate(chips):
+        for tile in group[f"chip_{chip}"].values():
+            top, left = int(tile.attrs["first_word_line"]), int(tile.attrs["first_bit_line"])
+            rows, columns = tile["plus"].shape
+            for name, values in arrays.items():
+                values[place, top : top + rows, left : left + columns] = tile[name][()]
+            covered += rows * columns
+    if covered != np.prod(shape):
+        raise ValueError(f"the tiles of layer {number} cover {covered} of {np.prod(shape)} pairs")
+    biases = file.get(f"biases/{number}")
+    return CrossbarConductances(
+        layer=number,
+        chips=tuple(chip for chip, _ in chips),
+        **arrays,
+        scale=float(attributes["scale"]),
+        low=float(attributes["conductance_low"]),
+        high=float(attributes["conductance_high"]),
+        tile=tile_shape,
+        biases=None if biases is None else biases[()][[position for _, position in chips]],
+        card=json.loads(group["device_card"].asstr()[()]),
+    )
+
+
+def _position(chips: tuple[int, ...], chip: int) -> int:
+    if chip not in chips:
+        raise InputError(f"no chip {chip}; chips: {', '.join(map(str, chips))}")
+    return chips.index(chip)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"
