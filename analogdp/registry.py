@@ -60,7 +60,8 @@ class Registry(Generic[Member]):
 
     def names(self) -> list[str]:
         """All known names, sorted."""
-        return sorted({*self._members, *self._load()})
+        offered = self._load()
+        return sorted({*self._members, *offered})
 
     def get(self, name: str) -> Member:
         """The member called ``name``.

@@ -7,6 +7,7 @@ parts of a kind have in common.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -20,10 +21,18 @@ from analogdp.scenario.settings import NameIn, OneOf, ProblemList, Settings
 MAX_SEED = 2**63 - 1
 
 
-class DataSettings(Settings):
+class DataSettings(Settings, ABC):
     """What every data set's section has."""
 
     name: str
+
+    @abstractmethod
+    def sizes(self) -> tuple[int, int]:
+        """Numbers in an input and in a target."""
+
+    @abstractmethod
+    def samples(self) -> tuple[int, int]:
+        """Training and test samples, at most; the files themselves are not looked at."""
 
 
 class NeuronSettings(Settings):
@@ -38,11 +47,19 @@ class SynapseSettings(Settings):
 
     model: str
 
+    def cell_bytes(self, dtype_bytes: int) -> int:
+        """Memory in bytes that one weight takes on one chip, its devices and an update's temporaries included."""
+        return dtype_bytes
 
-class ClockSettings(Settings):
+
+class ClockSettings(Settings, ABC):
     """What every clock's section has."""
 
     clock: str
+
+    @abstractmethod
+    def evaluations(self) -> int:
+        """Target evaluations of the longest settling, each with two products per synapse; of a resolved section."""
 
 
 class LearningSettings(Settings):
@@ -51,6 +68,10 @@ class LearningSettings(Settings):
     mode: str
     epochs: int = Field(default=10, ge=0, le=1_000_000, description="passes over the training set")
     batch: int = Field(default=32, ge=1, le=1_000_000, description="samples settled together")
+
+    def weight_bytes(self, dtype_bytes: int) -> int:
+        """Memory in bytes that learning takes for one weight on one chip: its update and an optimizer's moments."""
+        return 3 * dtype_bytes
 
 
 class NetworkSettings(Settings):
@@ -61,7 +82,20 @@ class NetworkSettings(Settings):
     )
     loss: Annotated[str, NameIn(registry.losses)] = "least_squares"
     bias: bool = Field(default=True, description="every neuron has a trained resting drive")
-    gain: Ratio = Field(default=1.0, ge=0, le=100, description="initial weights are normal with variance gain^2 / fan-in")
+    gain: Ratio = Field(
+        default=1.0, ge=0, le=100, description="initial weights are normal with variance gain^2 / fan-in"
+    )
+
+    def contradictions(self, scenario: Scenario) -> list[Problem]:
+        inputs, outputs = scenario.data.sizes()
+        wanted = {"first": (0, inputs, "inputs"), "last": (-1, outputs, "outputs")}
+        return [
+            Problem(
+                "layers", f"the {end} layer has {self.layers[index]} units, but {scenario.data.name} has {size} {what}"
+            )
+            for end, (index, size, what) in wanted.items()
+            if self.layers[index] != size
+        ]
 
 
 class Spread(Settings):
@@ -95,7 +129,9 @@ class MismatchSettings(Settings):
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         return [
-            Problem(f"{name}.distribution", f"a lognormal spread needs a positive mean, but {name} is spread around zero or at will; use normal")
+            Problem(
+                f"{name}.distribution", f"a lognormal spread needs a positive mean, which {name} has not; use normal"
+            )
             for name in ("alpha", "offset")
             if getattr(self, name).distribution == "lognormal"
         ]
@@ -115,11 +151,17 @@ class NoiseSettings(Settings):
 class RunSettings(Settings):
     """Where and how the simulation is computed; nothing here changes what is simulated."""
 
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$",
+        description="one of auto, cpu, cuda, cuda:0, cuda:1, ...",
+    )
     dtype: Literal["float32", "float64"] = "float32"
     threads: int | None = Field(default=None, ge=1, le=1024, description="CPU threads; default: torch's choice")
-    directory: Path = Field(default=Path("runs"), description="where run directories are made")
-    checkpoint_every: int | None = Field(default=None, ge=1, description="weight updates between checkpoints; default: an epoch")
+    directory: Path = Field(default=Path("runs"), strict=False, description="where run directories are made")
+    checkpoint_every: int | None = Field(
+        default=None, ge=1, description="weight updates between checkpoints; default: an epoch"
+    )
 
 
 class Scenario(Settings):
@@ -129,9 +171,13 @@ class Scenario(Settings):
     All numbers are SI.
     """
 
-    name: str = Field(default="scenario", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    description: str = ""
-    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    name: str = Field(
+        default="scenario",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        description="at most 100 of the letters a-z and A-Z, digits, '.', '_' and '-', the first a letter or a digit",
+    )
+    description: str = Field(default="", max_length=10_000, description="what this is for, in a sentence or two")
+    seed: int = Field(default=0, ge=0, le=MAX_SEED, description="of all random numbers")
     data: Annotated[DataSettings, OneOf(registry.datasets, "name", "digits")] = _by_name("digits")
     network: NetworkSettings = Field(default_factory=NetworkSettings)
     neuron: Annotated[NeuronSettings, OneOf(registry.neurons, "model", "dp_transposed")] = _by_name("dp_transposed")
@@ -139,14 +185,22 @@ class Scenario(Settings):
     noise: NoiseSettings = NoiseSettings()
     synapse: Annotated[SynapseSettings, OneOf(registry.synapses, "model", "ideal")] = _by_name("ideal")
     dynamics: Annotated[ClockSettings, OneOf(registry.clocks, "clock", "continuous")] = _by_name("continuous")
-    learning: Annotated[LearningSettings, OneOf(registry.trainers, "mode", "settle_then_update")] = _by_name("settle_then_update")
-    chips: int = Field(default=1, ge=1, le=100_000, description="independent draws of device mismatch, simulated together")
-    export: tuple[Annotated[str, NameIn(registry.exporters)], ...] = ("hdf5",)
+    learning: Annotated[LearningSettings, OneOf(registry.trainers, "mode", "settle_then_update")] = _by_name(
+        "settle_then_update"
+    )
+    chips: int = Field(
+        default=1, ge=1, le=100_000, description="independent draws of device mismatch, simulated together"
+    )
+    export: tuple[Annotated[str, NameIn(registry.exporters)], ...] = Field(
+        default=("hdf5",), description="formats that the trained conductances are written in"
+    )
     run: RunSettings = RunSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        sections = {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), Settings)}
+        sections = {
+            name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), Settings)
+        }
         problems = [
             Problem(f"{name}.{problem.path}", problem.message)
             for name, section in sections.items()

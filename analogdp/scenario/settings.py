@@ -5,21 +5,64 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
 
 from analogdp.errors import Problem
 from analogdp.registry import Registry, suggestion
+from analogdp.scenario.words import in_words, unknown_key
 
 if TYPE_CHECKING:
     from analogdp.scenario.schema import Scenario
 
 
-class Settings(BaseModel):
-    """A section of a scenario: typed, immutable, without unknown keys, infinities or NaN."""
+_WORDED = "worded"
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+class Settings(BaseModel):
+    """A section of a scenario: typed, immutable, without unknown keys, infinities or NaN.
+
+    Types are strict: text or true is no number. Lists become tuples. What is wrong with a section is said in words (see
+    :mod:`analogdp.scenario.words`), in the pydantic ``ValidationError`` already.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_words(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(_frozen(value))
+        except ValidationError as error:
+            worded = [cls._word(detail, value) for detail in _without_echoes(error.errors(include_url=False))]
+            raise ValidationError.from_exception_data(error.title, worded) from None
+
+    @classmethod
+    def _word(cls, error: ErrorDetails, value: Any) -> InitErrorDetails:
+        """A finding about this section in words; those of inner sections, and lists of problems, are passed on."""
+        place = error["loc"]
+        details = InitErrorDetails(type=error["type"], loc=place, input=error["input"], ctx=error.get("ctx", {}))
+        if isinstance(details["ctx"].get("error"), ProblemList):
+            return details
+        if error["type"] == _WORDED:
+            words = details["ctx"]["words"]
+        elif error["type"] == "extra_forbidden":
+            words = unknown_key(str(place[-1]), cls.model_fields)
+        else:
+            field = cls.model_fields.get(str(place[0])) if place else None
+            whole = len(place) == 1 and isinstance(value, Mapping) and place[0] in value
+            written = value[place[0]] if whole else error["input"]
+            words = in_words(error, written, field if len(place) == 1 else None)
+        return {**details, "type": PydanticCustomError(_WORDED, "{words}", {"words": words}), "ctx": {}}
 
     def resolved(self, scenario: Scenario) -> Self:
         """This section with the defaults filled in that depend on other sections."""
@@ -30,7 +73,20 @@ class Settings(BaseModel):
         return []
 
 
-class ProblemList(ValueError):
+def _frozen(value: Any) -> Any:
+    """Lists of a section's fields as tuples: a file has lists, an immutable section tuples."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: tuple(item) if isinstance(item, list) else item for name, item in value.items()}
+
+
+def _without_echoes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Findings without those that a list has become too short, where its values are what is wrong."""
+    outer = {error["loc"][:length] for error in errors for length in range(len(error["loc"]))}
+    return [error for error in errors if error["type"] != "too_short" or error["loc"] not in outer]
+
+
+class ProblemList(ValueError):  # noqa: N818 - several errors, not one
     """Several problems found by one validator; the loader reports each at its own path."""
 
     def __init__(self, problems: list[Problem]) -> None:
@@ -67,13 +123,25 @@ class OneOf:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             self.validate,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda section: section.model_dump(mode="json")),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda section: section.model_dump(mode="json")
+            ),
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        kinds = {self.registry.get(name).Settings for name in self.registry.names()}
-        ordered = sorted(kinds, key=lambda kind: str(kind.__name__))
-        return {"anyOf": [*(handler(kind.__pydantic_core_schema__) for kind in ordered), {"type": "string"}]}
+        names = self.registry.names()
+        sections = [self._section_schema(name, handler) for name in names]
+        return {"anyOf": [*sections, {"type": "string", "enum": names}], "default": self.default}
+
+    def _section_schema(self, name: str, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The JSON Schema of the section that chooses ``name``; only the default's may leave the choice away."""
+        inner = handler(self.registry.get(name).Settings.__pydantic_core_schema__)
+        section = dict(handler.resolve_ref_schema(inner))
+        required = set(section.get("required", ())) - {self.key} | ({self.key} if name != self.default else set())
+        section["title"] = f"{self.key}: {name}"
+        section["properties"] = {**section["properties"], self.key: {"const": name, "default": name}}
+        section["required"] = sorted(required)
+        return section
 
 
 class NameIn:
