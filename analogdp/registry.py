@@ -1,4 +1,4 @@
-"""Names for pluggable parts: one registry each for neurons, devices, synapses, clocks, integrators, data sets, exporters.
+"""Names for pluggable parts: one registry each for neurons, devices, synapses, clocks, data sets, exporters and so on.
 
 A registry knows a part by name. The package's own parts register themselves with a decorator when their
 room is imported, which a registry does at its first look-up. Other packages add parts, without a change here, by
@@ -101,3 +101,20 @@ plasticity: Registry[Any] = Registry("plasticity rule", "analogdp.learning")
 trainers: Registry[Any] = Registry("learning mode", "analogdp.learning")
 datasets: Registry[Any] = Registry("data set", "analogdp.data")
 exporters: Registry[Any] = Registry("export format", "analogdp.exports")
+
+
+def all_registries() -> list[Registry[Any]]:
+    """Every registry, in the order of a scenario's sections."""
+    return [
+        datasets,
+        neurons,
+        activations,
+        losses,
+        synapses,
+        devices,
+        clocks,
+        integrators,
+        trainers,
+        plasticity,
+        exporters,
+    ]

@@ -44,6 +44,16 @@ def dump_scenario(scenario: Scenario) -> str:
     return dump_yaml(scenario.model_dump(mode="json"))
 
 
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a scenario file, with the settings of every registered part."""
+    schema = Scenario.model_json_schema()
+    schema["properties"][EXTENDS] = {
+        "type": "string",
+        "description": "a scenario file beside this one, or the name of a shipped scenario, that this one changes",
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
 def _find(path: str | os.PathLike[str]) -> Path:
     """A file that is there, a shipped scenario's, or the path itself for the reader to complain about."""
     name = os.fspath(path)

@@ -1,0 +1,70 @@
+"""The application of all commands, and how it ends: 0 done, 1 failed, 2 bad input, 130 interrupted; no traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from analogdp.cli import inspection, running
+from analogdp.errors import AnalogdpError
+
+INTERRUPTED = 130
+
+application = typer.Typer(
+    name="analogdp",
+    help="Simulate analog neuromorphic hardware that learns.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+application.command("run")(running.run)
+application.command("resume")(running.resume)
+application.command("list")(running.list_runs)
+application.command("show")(running.show)
+application.command("validate")(inspection.validate)
+application.command("schema")(inspection.schema)
+application.command("models")(inspection.models)
+application.add_typer(inspection.devices, name="devices")
+application.add_typer(inspection.scenarios, name="scenarios")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"analogdp {version('analogdp')}")
+        raise typer.Exit
+
+
+@application.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of the application as a whole."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        application()
+    except AnalogdpError as error:
+        _end(str(error), error.exit_code)
+    except BrokenPipeError:
+        # Whoever read the output has left, as `head` does; Python must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        name = f" {error.filename}" if error.filename else ""
+        _end(f"the system refuses access to{name or ' a file'}: {error.strerror or error}", 1)
+    except KeyboardInterrupt:
+        _end("interrupted", INTERRUPTED)
+
+
+def _end(message: str, code: int) -> None:
+    typer.echo(f"analogdp: {message}", err=True)
+    sys.exit(code)

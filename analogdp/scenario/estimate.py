@@ -1,0 +1,200 @@
+"""What a scenario will cost, from its numbers alone, before anything is allocated; what cannot fit is refused."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+
+import torch
+
+from analogdp import registry
+from analogdp.errors import InputError
+from analogdp.scenario.schema import Scenario
+
+# Figures of the simulator, rounded up; what an estimate needs is the order of magnitude.
+STATE_COPIES = 8
+"""State, target, integrator's stages, noise and messages, each about as large as the state."""
+TEST_BATCH = 256
+"""Samples tested together. The last batch of an epoch or test may be smaller and has buffers of its own."""
+NOISE_BLOCK = 2**17
+"""Numbers that each source of noise draws ahead, for each chip."""
+STATE_PASSES = 12
+"""Passes over the state that an evaluation of the target takes beside its products."""
+WHOLE_PROCESS = 400_000_000
+"""Bytes of the interpreter and its libraries."""
+
+FOREVER = 10**18
+"""Seconds; what takes longer than the age of the universe is not told apart."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An upper estimate of a run's cost.
+
+    Attributes:
+        memory: bytes at the peak.
+        parts: the same by what they are for.
+        seconds: for the whole run, if every sample takes the longest settling.
+    """
+
+    memory: int
+    parts: dict[str, int]
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"at most about {size_in_words(self.memory)} of memory and {time_in_words(self.seconds)}"
+
+
+def estimate(scenario: Scenario) -> Estimate:
+    """What running the scenario will take; allocates little, and measures the machine for some milliseconds."""
+    parts = memory_parts(scenario)
+    return Estimate(sum(parts.values()), parts, _seconds(scenario))
+
+
+def refuse_if_too_large(scenario: Scenario) -> None:
+    """Refuse a scenario that cannot fit into the memory that is free where it would be computed.
+
+    Raises:
+        InputError: with what it needs, what there is, and what to make smaller.
+    """
+    parts = memory_parts(scenario)
+    needed, free = sum(parts.values()), available_memory(scenario.run.device)
+    if needed > free:
+        largest = max(parts, key=lambda part: parts[part])
+        raise InputError(
+            f"{scenario.name} needs about {size_in_words(needed)} of memory ({size_in_words(parts[largest])} for "
+            f"{largest}), {size_in_words(free)} are available: make {_REMEDIES[largest]} smaller"
+        )
+
+
+_REMEDIES = {
+    "weights": "network.layers or chips",
+    "states": "network.layers, learning.batch or chips",
+    "noise": "chips",
+    "data": "the data set",
+    "the program": "other programs",
+}
+
+
+def memory_parts(scenario: Scenario) -> dict[str, int]:
+    """Bytes by what they are for. Plain integers: no layer is large enough to overflow."""
+    number = torch.finfo(getattr(torch, scenario.run.dtype)).bits // 8
+    layers, chips = scenario.network.layers, scenario.chips
+    cell = scenario.synapse.cell_bytes(number) + scenario.learning.weight_bytes(number)
+    compartments = len(registry.neurons.get(scenario.neuron.model).compartments)
+    rows = 2 * (scenario.learning.batch + TEST_BATCH)
+    sources = 2 + 2 * (len(layers) - 1)
+    noisy = scenario.noise.membrane or scenario.noise.nudging or scenario.synapse.model != "ideal"
+    inputs, outputs = scenario.data.sizes()
+    return {
+        "weights": sum(map(prod, pairwise(layers))) * chips * cell,
+        "states": sum(layers) * rows * chips * compartments * STATE_COPIES * number,
+        "noise": NOISE_BLOCK * sources * chips * number if noisy else 0,
+        # Once as it is read, in single precision, and once as it is used.
+        "data": sum(scenario.data.samples()) * (inputs + outputs) * (4 + number),
+        "the program": WHOLE_PROCESS,
+    }
+
+
+def available_memory(device: str) -> int:
+    """Bytes that are free on a device; ``auto`` is the first CUDA device, or the CPU where there is none."""
+    if device != "cpu" and torch.cuda.is_available():
+        free, _ = torch.cuda.mem_get_info("cuda" if device == "auto" else device)
+        return int(free)
+    limits = [_free_on_machine(), _free_in_group()]
+    return min(limit for limit in limits if limit is not None)
+
+
+def _free_on_machine() -> int:
+    with suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    # Systems without /proc do not say what is free; what is there is a bound.
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _free_in_group() -> int | None:
+    """What a container's limit leaves, or None where there is no limit."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        # Files kept in memory in case they are read again count as used, but make room when asked to.
+        return max(0, limit - used + int(statistics["inactive_file"]) + int(statistics["active_file"]))
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _seconds(scenario: Scenario) -> float:
+    layers, chips, batch = scenario.network.layers, scenario.chips, scenario.learning.batch
+    train, test = scenario.data.samples()
+    evaluations, epochs = scenario.dynamics.evaluations(), scenario.learning.epochs
+    settlings = epochs * -(-train // batch)
+    evaluation = _evaluation_seconds(layers, chips, batch)
+    # Every epoch ends with two tests, with noise and without; and there is one before the first.
+    tests = 2 * (epochs + 1) * -(-test // TEST_BATCH) * _evaluation_seconds(layers, chips, TEST_BATCH)
+    passes = scenario.synapse.cell_bytes(1) + scenario.learning.weight_bytes(1)
+    update = sum(_measure_pass(chips * inputs * outputs) * passes for inputs, outputs in pairwise(layers))
+    return min(evaluations * (settlings * evaluation + tests) + settlings * update, float(FOREVER))
+
+
+def _evaluation_seconds(layers: tuple[int, ...], chips: int, batch: int) -> float:
+    """One evaluation of all targets: the clamped input's drive is not computed again."""
+    products = sum(2 * _measure_product(chips, batch, *pair) for pair in list(pairwise(layers))[1:])
+    return products + sum(STATE_PASSES * _measure_pass(2 * chips * batch * units) for units in layers[1:])
+
+
+def _measure_product(chips: int, batch: int, inputs: int, outputs: int) -> float:
+    """Seconds of a product of a layer, scaled up from a smaller one where it is large."""
+    whole = (chips, batch, inputs, outputs)
+    tried = (min(chips, 8), min(batch, 256), min(inputs, 512), min(outputs, 512))
+    x, weights = torch.ones(tried[0], tried[1], tried[2]), torch.ones(tried[0], tried[2], tried[3])
+    out = torch.empty(tried[0], tried[1], tried[3])
+    return _fastest(lambda: torch.bmm(x, weights, out=out)) * _ratio(prod(whole), prod(tried))
+
+
+def _measure_pass(numbers: int) -> float:
+    """Seconds of an elementwise operation, scaled up from a smaller one where it is large."""
+    tried = min(numbers, 2**18)
+    values = torch.ones(tried)
+    return _fastest(lambda: values.mul_(1.0)) * _ratio(numbers, tried)
+
+
+def _ratio(whole: int, tried: int) -> float:
+    return float(min(whole // tried, FOREVER * 10**9)) if whole > tried * 1000 else whole / tried
+
+
+def _fastest(action: Callable[[], object]) -> float:
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def size_in_words(count: int) -> str:
+    """A number of bytes as people say it, such as ``3.6 TB``."""
+    unit, whole = 0, count
+    names = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
+    while whole >= 1_000_000 and unit < len(names) - 1:
+        whole, unit = whole // 1000, unit + 1
+    if whole >= 1000 and unit < len(names) - 1:
+        return f"{whole / 1000:.3g} {names[unit + 1]}"
+    return f"{whole} {names[unit]}" if whole < 1_000_000 else f"over a million {names[unit]}"
+
+
+def time_in_words(seconds: float) -> str:
+    """A duration as people say it, such as ``5 minutes``."""
+    for name, length in (("years", 31_557_600), ("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            amount = seconds / length
+            return f"{amount:.0f} {name}" if amount < 1_000_000 else f"over a million {name}"
+    return f"{max(1, round(seconds))} {'second' if seconds < 1.5 else 'seconds'}"
