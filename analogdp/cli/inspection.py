@@ -99,7 +99,7 @@ def show_scenario(name: Annotated[str, typer.Argument(help="A scenario's name.")
 def models() -> None:
     """List everything that a scenario can name: neurons, devices, synapses, clocks, data sets and so on."""
     for known in registry.all_registries():
-        typer.echo(f"{known.kind}s:")
+        typer.echo(f"{known.kind}{'es' if known.kind.endswith('s') else 's'}:")
         names = known.names()
         width = max(map(len, names), default=0)
         for name in names:

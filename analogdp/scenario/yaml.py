@@ -85,8 +85,8 @@ def parse_yaml(text: str, name: str) -> Document:
 
 
 def dump_yaml(data: Any) -> str:
-    """Plain data as YAML text that reads back as the same data, keys in their order, short lists in one line."""
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
+    """Plain data as YAML text that reads back as the same data, keys in their order, lists within a line."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, default_flow_style=False)
 
 
 def _read_text(path: Path) -> str:
@@ -143,6 +143,9 @@ for _tag, _pattern, _first in (
 ):
     for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+_Dumper.add_representer(list, lambda dumper, values: dumper.represent_sequence("tag:yaml.org,2002:seq", values, True))
 
 
 class _Size:
