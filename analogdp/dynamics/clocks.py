@@ -58,7 +58,10 @@ class SettleSettings(Settings):
     """When a sample counts as settled."""
 
     tolerance: Ratio | None = Option(
-        default=1e-3, gt=0, le=1, description="largest |target - state| of a settled sample; null: always take all the time"
+        default=1e-3,
+        gt=0,
+        le=1,
+        description="largest |target - state| of a settled sample; null: always take all the time",
     )
     at_most: Time | None = Option(default=None, gt=0, description="longest settling; default: (8 + 4 x layers) tau")
     check_every: int = Option(default=5, ge=1, le=10_000, description="steps between looks at convergence")
@@ -80,21 +83,20 @@ class ContinuousSettings(ClockSettings):
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         problems = []
         method: type[Integrator] = registry.integrators.get(self.integrator)
-        if scenario.noise.membrane and method.strong_order is None:
-            problems.append(
-                Problem("integrator", f"{self.integrator} takes no noise, but noise.membrane is {scenario.noise.membrane:g}; use exp_euler or euler")
-            )
+        membrane, tau = scenario.noise.membrane, scenario.neuron.tau
+        if membrane and method.strong_order is None:
+            refusal = f"{self.integrator} takes no noise, but noise.membrane is {membrane:g}; use exp_euler or euler"
+            problems.append(Problem("integrator", refusal))
         resolved = self.resolved(scenario)
         assert resolved.dt is not None
         assert resolved.settle.at_most is not None
-        tau = scenario.neuron.tau
         if method.largest_step is not None and resolved.dt > method.largest_step * tau:
-            limit = method.largest_step * tau
-            problems.append(
-                Problem("dt", f"{resolved.dt:g} s is out of range for {self.integrator}; allowed: up to {limit:g} s ({method.largest_step:g} tau), or exp_euler")
-            )
+            limit = f"{method.largest_step * tau:g} s ({method.largest_step:g} tau)"
+            refusal = f"{resolved.dt:g} s is out of range for {self.integrator}; allowed: up to {limit}, or exp_euler"
+            problems.append(Problem("dt", refusal))
         if resolved.settle.at_most < resolved.dt:
-            problems.append(Problem("settle.at_most", f"{resolved.settle.at_most:g} s is shorter than one time step of {resolved.dt:g} s"))
+            refusal = f"{resolved.settle.at_most:g} s is shorter than one time step of {resolved.dt:g} s"
+            problems.append(Problem("settle.at_most", refusal))
         return problems
 
     def most_steps(self) -> int:
@@ -115,7 +117,9 @@ class Continuous(Clock):
 
     Settings = ContinuousSettings
 
-    def __init__(self, integrator: Integrator, dt: float, steps: int, tolerance: float | None = 1e-3, check_every: int = 5) -> None:
+    def __init__(
+        self, integrator: Integrator, dt: float, steps: int, tolerance: float | None = 1e-3, check_every: int = 5
+    ) -> None:
         self.integrator, self.timestep, self.steps = integrator, dt, steps
         self.tolerance, self.check_every = tolerance, check_every
 
@@ -146,13 +150,20 @@ class SweepSettings(ClockSettings):
     clock: Literal["sweep"] = "sweep"
     sweeps: int = Option(default=1, ge=1, le=100_000, description="most sweeps, up and down again, of one settling")
     tolerance: Ratio | None = Option(
-        default=None, gt=0, le=1, description="largest change in the last sweep of a settled sample; null: always take all sweeps"
+        default=None,
+        gt=0,
+        le=1,
+        description="largest change in the last sweep of a settled sample; null: always take all sweeps",
     )
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         if scenario.noise.membrane == 0:
             return []
-        return [Problem("clock", "a sweep has no time in which noise.membrane could act; set it to 0 or use clock: continuous")]
+        return [
+            Problem(
+                "clock", "a sweep has no time in which noise.membrane could act; set it to 0 or use clock: continuous"
+            )
+        ]
 
     def most_steps(self) -> int:
         return self.sweeps
@@ -207,5 +218,7 @@ class Sweep(Clock):
 
 def largest_difference(field: Field, one: Tensor, other: Tensor, out: Tensor) -> None:
     """The largest absolute difference of two flat states for each sample, into ``out`` ``(chips, batch)``."""
-    per_layer = [(a - b).abs_().amax(dim=(0, 3)) for a, b in zip(field.layout.views(one), field.layout.views(other), strict=True)]
+    per_layer = [
+        (a - b).abs_().amax(dim=(0, 3)) for a, b in zip(field.layout.views(one), field.layout.views(other), strict=True)
+    ]
     torch.amax(torch.stack(per_layer), dim=0, out=out)

@@ -66,7 +66,9 @@ class Integrator(ABC):
         """
 
     @abstractmethod
-    def step(self, state: Tensor, target: Tensor, field: Target, time: float, c: Coefficients, noise: Tensor | None) -> None:
+    def step(
+        self, state: Tensor, target: Tensor, field: Target, time: float, c: Coefficients, noise: Tensor | None
+    ) -> None:
         """Advance ``state`` by dt, in place.
 
         Args:
@@ -93,7 +95,9 @@ class ExponentialEuler(Integrator):
         noise_gain = std * _sqrt(-_expm1(-2 * dt / tau)) if std else None
         return Coefficients(dt, -_expm1(-dt / tau), noise_gain)
 
-    def step(self, state: Tensor, target: Tensor, field: Target, time: float, c: Coefficients, noise: Tensor | None) -> None:
+    def step(
+        self, state: Tensor, target: Tensor, field: Target, time: float, c: Coefficients, noise: Tensor | None
+    ) -> None:
         state.lerp_(target, c.gain)
         _add_noise(state, noise, c)
 
@@ -107,7 +111,9 @@ class Euler(Integrator):
     def coefficients(self, state: Tensor, dt: float, tau: Tensor | float, std: float) -> Coefficients:
         return Coefficients(dt, dt / tau, std * _sqrt(2 * dt / tau) if std else None)
 
-    def step(self, state: Tensor, target: Tensor, field: Target, time: float, c: Coefficients, noise: Tensor | None) -> None:
+    def step(
+        self, state: Tensor, target: Tensor, field: Target, time: float, c: Coefficients, noise: Tensor | None
+    ) -> None:
         state.lerp_(target, c.gain)
         _add_noise(state, noise, c)
 
@@ -121,7 +127,9 @@ class RungeKutta4(Integrator):
     def coefficients(self, state: Tensor, dt: float, tau: Tensor | float, std: float) -> Coefficients:
         return Coefficients(dt, dt / tau, None, (torch.empty_like(state), torch.empty_like(state)))
 
-    def step(self, state: Tensor, target: Tensor, field: Target, time: float, c: Coefficients, noise: Tensor | None) -> None:
+    def step(
+        self, state: Tensor, target: Tensor, field: Target, time: float, c: Coefficients, noise: Tensor | None
+    ) -> None:
         stage, total = c.scratch
         slope = target.sub_(state)
         total.copy_(slope)

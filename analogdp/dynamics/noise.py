@@ -115,29 +115,29 @@ class Reads:
 
     def __init__(self, field: Field) -> None:
         network, batch = field.network, field.layout.batch
-        self._shapes = [
-            ((synapse.forward_noise, batch, synapse.outputs), (synapse.backward_noise, batch, synapse.inputs))
-            for synapse in network.synapses
-        ]
+        forward = [(synapse.forward_noise, batch, synapse.outputs) for synapse in network.synapses]
         # The first synapse is never read backwards: the layer below it is clamped.
-        self._shapes[0] = (self._shapes[0][0], (0, 0, 0))
-        self._blocks = [[NormalBlocks(math.prod(shape)) if shape[0] else None for shape in pair] for pair in self._shapes]
-        self._on = any(blocks for pair in self._blocks for blocks in pair)
+        backward = [(0, 0, 0), *((synapse.backward_noise, batch, synapse.inputs) for synapse in network.synapses[1:])]
+        self._shapes = {"forward": forward, "backward": backward}
+        self._blocks = {
+            way: [NormalBlocks(math.prod(shape)) if shape[0] else None for shape in shapes]
+            for way, shapes in self._shapes.items()
+        }
+        self._on = any(blocks for ways in self._blocks.values() for blocks in ways)
 
     def start(self, stream: Stream) -> None:
-        for number, pair in enumerate(self._blocks):
-            for direction, blocks in zip(("forward", "backward"), pair, strict=True):
+        for way, per_synapse in self._blocks.items():
+            for number, blocks in enumerate(per_synapse):
                 if blocks:
-                    blocks.start(stream.child(f"{direction}{number}"))
+                    blocks.start(stream.child(f"{way}{number}"))
 
     def at(self, step: int) -> ReadNoise | None:
         if not self._on:
             return None
-        columns: list[list[Tensor | None]] = [
-            [
-                None if blocks[way] is None else blocks[way].at(step).view(-1, *shapes[way]).transpose(0, 1)  # type: ignore[union-attr]
-                for blocks, shapes in zip(self._blocks, self._shapes, strict=True)
-            ]
-            for way in (0, 1)
+        return ReadNoise(self._numbers("forward", step), self._numbers("backward", step))
+
+    def _numbers(self, way: str, step: int) -> list[Tensor | None]:
+        return [
+            blocks.at(step).view(-1, *shape).transpose(0, 1) if blocks else None
+            for blocks, shape in zip(self._blocks[way], self._shapes[way], strict=True)
         ]
-        return ReadNoise(*columns)

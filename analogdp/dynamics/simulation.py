@@ -33,8 +33,9 @@ class Diverged(RunError):
         self.step, self.time, self.layer, self.chip = step, time, layer, chip
         when = f"step {step}" if time is None else f"{time:.3g} s (step {step})"
         super().__init__(
-            f"the dynamics diverged: layer {layer} of chip {chip} passed {LARGEST_STATE:g} at {when} after the samples were presented. "
-            "A smaller neuron.beta or learning.rate, alpha nearer to 1/2 (or model: dp_transposed), or smaller weights may help"
+            f"the dynamics diverged: layer {layer} of chip {chip} passed {LARGEST_STATE:g} at {when} "
+            "after the samples were presented. A smaller neuron.beta or learning.rate, alpha nearer to 1/2, "
+            "model: dp_transposed, or smaller weights may help"
         )
 
 
@@ -81,7 +82,11 @@ class Simulation:
     """
 
     def __init__(
-        self, network: Network, clock: Clock, noise: NoiseSettings | None = None, nudging_correlation: float | None = None
+        self,
+        network: Network,
+        clock: Clock,
+        noise: NoiseSettings | None = None,
+        nudging_correlation: float | None = None,
     ) -> None:
         self.network, self.clock = network, clock
         self._noise = noise or NoiseSettings()
@@ -115,7 +120,9 @@ class Simulation:
         """Seconds since the samples were presented (steps, for clocks without a time)."""
         return self.step * (self.clock.timestep if self.clock.timestep is not None else 1.0)
 
-    def present(self, inputs: Tensor, label: Tensor | None = None, nudging: float = 0.0, stream: Stream | None = None) -> None:
+    def present(
+        self, inputs: Tensor, label: Tensor | None = None, nudging: float = 0.0, stream: Stream | None = None
+    ) -> None:
         """Clamp new samples to the input, with the network at rest.
 
         Args:

@@ -31,7 +31,9 @@ class Evaluation:
         return columns
 
 
-def evaluate(simulation: Simulation, inputs: Tensor, targets: Tensor, labels: Tensor | None, stream: Stream | None) -> Evaluation:
+def evaluate(
+    simulation: Simulation, inputs: Tensor, targets: Tensor, labels: Tensor | None, stream: Stream | None
+) -> Evaluation:
     """Test a network: settle without nudging and read what the layer above the output would see.
 
     Args:
@@ -46,7 +48,7 @@ def evaluate(simulation: Simulation, inputs: Tensor, targets: Tensor, labels: Te
     for number, start in enumerate(range(0, len(inputs), EVALUATION_BATCH)):
         rows = slice(start, start + EVALUATION_BATCH)
         simulation.present(inputs[rows].unsqueeze(0), stream=None if stream is None else stream.at(number))
-        output = network.layers[-1].neuron.upward(simulation.settle().state[-1])
+        output = network.neurons[-1].upward(simulation.settle().state[-1])
         loss += network.loss.value(output, targets[rows].unsqueeze(0)).sum(1)
         if labels is not None:
             correct += (output.argmax(-1) == labels[rows]).sum(1)

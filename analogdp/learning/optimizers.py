@@ -28,7 +28,12 @@ class WeightUpdater:
     """
 
     def __init__(
-        self, network: Network, optimizer: DigitalOptimizer | Literal["pulses"], rate: float, bias_rate: float, momentum: float
+        self,
+        network: Network,
+        optimizer: DigitalOptimizer | Literal["pulses"],
+        rate: float,
+        bias_rate: float,
+        momentum: float,
     ) -> None:
         self.network, self.rate = network, rate
         self._weights = [synapse.weight if isinstance(synapse, IdealSynapse) else None for synapse in network.synapses]
@@ -48,11 +53,15 @@ class WeightUpdater:
             The pulses of all physical synapses, or None if there are none.
         """
         report: UpdateReport | None = None
-        for index, (synapse, weight, update) in enumerate(zip(self.network.synapses, self._weights, updates, strict=True)):
+        for index, (synapse, weight, update) in enumerate(
+            zip(self.network.synapses, self._weights, updates, strict=True)
+        ):
             if weight is not None:
                 weight.grad = torch.baddbmm(_like(weight.grad, weight), update.post.mT, update.pre, beta=0, alpha=-1)
             else:
-                own = synapse.apply_update(update._replace(post=update.post * self.rate), stream.child(f"synapse{index}"))
+                own = synapse.apply_update(
+                    update._replace(post=update.post * self.rate), stream.child(f"synapse{index}")
+                )
                 report = own if report is None else report + own
         for layer, update in zip(self.network.layers, updates, strict=True):
             if layer.bias is not None:
@@ -66,7 +75,12 @@ class WeightUpdater:
         if self._torch is None:
             return {}
         state: Mapping[int, Mapping[str, Any]] = self._torch.state_dict()["state"]
-        return {f"{index}.{name}": torch.as_tensor(value) for index, own in state.items() for name, value in own.items() if value is not None}
+        return {
+            f"{index}.{name}": torch.as_tensor(value)
+            for index, own in state.items()
+            for name, value in own.items()
+            if value is not None
+        }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Take the memory of :meth:`tensors` back."""

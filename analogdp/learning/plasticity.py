@@ -11,7 +11,7 @@ from analogdp.neurons import NeuronModel
 from analogdp.synapses.base import LocalUpdate
 
 PlasticityRule = Callable[[NeuronModel, Tensor, Tensor], LocalUpdate]
-"""``rule(neuron, state, below)``: ``state`` of the layer above the synapse, ``below`` the upward message ``(chips, batch, in)``."""
+"""``rule(neuron, state, below)``: state of the layer above the synapse, message ``(chips, batch, in)`` from the one below."""
 
 
 @registry.plasticity.register("contrastive_hebbian")

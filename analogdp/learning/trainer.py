@@ -34,8 +34,12 @@ class SettleThenUpdateSettings(LearningSettings):
     optimizer: Literal["sgd", "momentum", "adam", "pulses"] | None = Field(
         default=None, description="sgd, momentum and adam for ideal weights (default adam); pulses for physical cells"
     )
-    rate: Ratio | None = Field(default=None, gt=0, le=1000, description="learning rate; default 1e-3 for adam, else 0.05")
-    bias_rate: Ratio | None = Field(default=None, gt=0, le=1000, description="learning rate of the biases; default: rate")
+    rate: Ratio | None = Field(
+        default=None, gt=0, le=1000, description="learning rate; default 1e-3 for adam, else 0.05"
+    )
+    bias_rate: Ratio | None = Field(
+        default=None, gt=0, le=1000, description="learning rate of the biases; default: rate"
+    )
     momentum: Ratio | None = Field(default=None, ge=0, lt=1, description="of the momentum optimizer; default 0.9")
     rule: Annotated[str, NameIn(registry.plasticity)] | None = Field(
         default=None, description="plasticity rule; default: the neuron model's own"
@@ -57,10 +61,17 @@ class SettleThenUpdateSettings(LearningSettings):
         problems = []
         ideal = scenario.synapse.model == "ideal"
         if self.optimizer == "pulses" and ideal:
-            problems.append(Problem("optimizer", "pulses write physical cells, but synapse.model is ideal; use sgd, momentum or adam"))
+            problems.append(
+                Problem(
+                    "optimizer", "pulses write physical cells, but synapse.model is ideal; use sgd, momentum or adam"
+                )
+            )
         if self.optimizer in ("sgd", "momentum", "adam") and not ideal:
             problems.append(
-                Problem("optimizer", f"{self.optimizer} writes numbers, but synapse.model is {scenario.synapse.model}, written by pulses; use pulses")
+                Problem(
+                    "optimizer",
+                    f"{self.optimizer} writes numbers, but synapse.model {scenario.synapse.model} takes pulses; use pulses",
+                )
             )
         if self.momentum is not None and self.optimizer != "momentum":
             problems.append(Problem("momentum", f"{self.momentum:g} is only used by optimizer: momentum"))
@@ -168,7 +179,12 @@ class Trainer:
         }
         self._interval = Interval(self.network.chips, self.network.device)
         return [
-            {"epoch": self.epoch, "update": self.update, "chip": chip, **{name: values[row] for name, values in columns.items()}}
+            {
+                "epoch": self.epoch,
+                "update": self.update,
+                "chip": chip,
+                **{name: values[row] for name, values in columns.items()},
+            }
             for row, chip in enumerate(self.network.chip_indices)
         ]
 
@@ -190,7 +206,7 @@ class Trainer:
 
     @property
     def _beta(self) -> float:
-        return self.network.layers[-1].neuron.beta
+        return self.network.neurons[-1].beta
 
     def _batch(self, epoch: int, batch: int) -> Tensor:
         if self._order_epoch != epoch:
@@ -199,7 +215,7 @@ class Trainer:
         return self._order[batch * self.settings.batch : (batch + 1) * self.settings.batch]
 
     def _local_updates(self, inputs: Tensor, settling: Settling) -> list[LocalUpdate]:
-        neurons = [layer.neuron for layer in self.network.layers]
+        neurons = self.network.neurons
         messages = [inputs.expand(self.network.chips, -1, -1)]
         messages += [neuron.upward(state) for neuron, state in zip(neurons[:-1], settling.state[:-1], strict=True)]
         return [
@@ -214,8 +230,11 @@ class Trainer:
         inputs = self.dataset.train_inputs[:CALIBRATION_SAMPLES].unsqueeze(0)
         self.simulation.present(inputs, self.dataset.train_targets[:CALIBRATION_SAMPLES].unsqueeze(0), self._beta)
         state = self.simulation.settle().state
-        neurons = [layer.neuron for layer in self.network.layers]
-        up = [inputs.expand(self.network.chips, -1, -1), *(neuron.upward(own) for neuron, own in zip(neurons, state, strict=True))]
+        neurons = self.network.neurons
+        up = [
+            inputs.expand(self.network.chips, -1, -1),
+            *(neuron.upward(own) for neuron, own in zip(neurons, state, strict=True)),
+        ]
         for synapse, neuron, below, own in zip(self.network.synapses, neurons, up, state, strict=False):
             synapse.calibrate(below, neuron.downward(own))
 

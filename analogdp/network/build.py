@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -24,11 +25,13 @@ def build(scenario: Scenario, chips: tuple[int, ...] | None = None) -> Network:
             are built with it.
     """
     chips = tuple(range(scenario.chips)) if chips is None else chips
-    stream = Stream(scenario.seed, "network", chips, resolve_device(scenario.run.device), getattr(torch, scenario.run.dtype))
+    stream = Stream(
+        scenario.seed, "network", chips, resolve_device(scenario.run.device), getattr(torch, scenario.run.dtype)
+    )
     loss: Loss = registry.losses.get(scenario.network.loss)()
     sizes = scenario.network.layers
     layers, synapses = [], []
-    for index, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for index, (inputs, outputs) in enumerate(pairwise(sizes)):
         own = stream.child(f"layer{index + 1}")
         layers.append(_layer(scenario, loss, outputs, own))
         synapses.append(_synapse(scenario, inputs, outputs, own))

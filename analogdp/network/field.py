@@ -1,4 +1,4 @@
-"""The vector field of a network with a clamped input: where every neuron is heading, given what it reads of its neighbours.
+"""The vector field of a network with a clamped input: where every neuron is heading.
 
 Everything that asks for targets asks here: integrators all layers at once, sweeps layer by layer, analysis for Jacobians.
 """
@@ -41,7 +41,7 @@ class Field:
         self._inputs: Tensor | None = None
         self._label: Tensor | None = None
         # Plain lists: indexing a ModuleList costs as much as a small matrix product.
-        self._neurons = [layer.neuron for layer in network.layers]
+        self._neurons = network.neurons
         self._biases = [layer.bias for layer in network.layers]
         self._synapses = list(network.synapses)
         self._last = len(self._neurons) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -43,18 +44,27 @@ class Network(nn.Module):
         chips: indices of the simulated chips; their parameters lie along the chips axis.
     """
 
-    def __init__(self, layers: Sequence[Layer], synapses: Sequence[Synapse], loss: Loss, chips: tuple[int, ...]) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], synapses: Sequence[Synapse], loss: Loss, chips: tuple[int, ...]
+    ) -> None:
         super().__init__()
         if len(layers) != len(synapses):
             raise ValueError(f"{len(layers)} layers need as many synapses, not {len(synapses)}")
         for number, (layer, synapse) in enumerate(zip(layers, synapses, strict=True)):
             below = synapses[number - 1].outputs if number else synapse.inputs
             if (synapse.inputs, synapse.outputs) != (below, layer.units):
-                raise ValueError(f"synapse {number} joins {synapse.inputs} to {synapse.outputs} units, not {below} to {layer.units}")
-        self.layers = nn.ModuleList(layers)
-        self.synapses = nn.ModuleList(synapses)
+                raise ValueError(
+                    f"synapse {number} joins {synapse.inputs} to {synapse.outputs} units, not {below} to {layer.units}"
+                )
+        self.layers = cast("Sequence[Layer]", nn.ModuleList(layers))
+        self.synapses = cast("Sequence[Synapse]", nn.ModuleList(synapses))
         self.loss = loss
         self.chip_indices = chips
+
+    @property
+    def neurons(self) -> list[NeuronModel]:
+        """What each layer's neurons do, hidden layers first."""
+        return [layer.neuron for layer in self.layers]
 
     @property
     def chips(self) -> int:
@@ -88,8 +98,12 @@ class Network(nn.Module):
         values = [layer.tau for layer in self.layers]
         if all(isinstance(value, float) and value == values[0] for value in values):
             return float(values[0])
-        like = {"device": self.device, "dtype": self.dtype}
-        return layout.expand([torch.as_tensor(value, **like).expand(shape) for value, shape in zip(values, layout.shapes, strict=True)])
+        return layout.expand(
+            [
+                torch.as_tensor(value, device=self.device, dtype=self.dtype).expand(shape)
+                for value, shape in zip(values, layout.shapes, strict=True)
+            ]
+        )
 
     def extra_repr(self) -> str:
         return f"{'-'.join(map(str, self.sizes))}, chips={self.chips}, loss={type(self.loss).__name__}"

@@ -1,0 +1,82 @@
+import pytest
+import torch
+
+from analogdp import registry
+from analogdp.dynamics import Continuous, Simulation, Sweep
+from analogdp.dynamics.clocks import ContinuousSettings
+from analogdp.dynamics.integrators import RungeKutta4
+from analogdp.errors import ScenarioError
+from analogdp.network import Field, Network
+from analogdp.scenario.schema import Scenario
+
+
+def random(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def settle(network: Network, clock, nudging: float = 0.4) -> Simulation:
+    simulation = Simulation(network, clock)
+    sizes = network.sizes
+    simulation.present(random(1, 3, sizes[0]), random(1, 3, sizes[-1], seed=1), nudging)
+    simulation.settle()
+    return simulation
+
+
+@pytest.mark.parametrize("model", ["dp", "dp_transposed"])
+@pytest.mark.parametrize("alpha", [0.0, 0.4, 1.0])
+def test_sweeps_and_every_integrator_settle_at_the_same_fixed_point(make_network, model, alpha):
+    network = make_network(
+        (6, 5, 4, 3), neuron={"model": model, "alpha": alpha, "beta": 0.3, "activation": "tanh"}, network={"gain": 0.7}
+    )
+    swept = settle(network, Sweep(sweeps=60)).state
+    for integrator in ("exp_euler", "euler", "rk4"):
+        clock = Continuous(registry.integrators.get(integrator)(), 0.2e-6, 600, tolerance=None)
+        for ours, theirs in zip(settle(network, clock).state, swept, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 0.5, 1.0])
+def test_one_sweep_of_a_linear_transposed_network_is_its_fixed_point(make_network, alpha):
+    network = make_network((6, 5, 4, 3), neuron={"alpha": alpha, "activation": "identity"})
+    one, many = settle(network, Sweep(1)), settle(network, Sweep(20))
+    for a, b in zip(one.state, many.state, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
+
+
+def test_a_sweep_stops_when_its_changes_are_below_the_tolerance(make_network):
+    network = make_network(neuron={"model": "dp", "alpha": 0.6, "beta": 0.2, "activation": "tanh"})
+    simulation = settle(network, Sweep(sweeps=100, tolerance=1e-6))
+    assert 1 < simulation.step < 100
+
+
+def test_a_sweep_refuses_membrane_noise_from_python(make_network):
+    with pytest.raises(ValueError, match="no time"):
+        Sweep().prepare(Field(make_network(), batch=1), membrane=0.1)
+
+
+def test_defaults_of_time_follow_tau_and_depth():
+    scenario = Scenario.model_validate({"neuron": {"tau": "2 us"}, "network": {"layers": [64, 8, 8, 10]}})
+    dynamics = scenario.dynamics
+    assert isinstance(dynamics, ContinuousSettings)
+    assert dynamics.dt == pytest.approx(0.4e-6)
+    assert dynamics.settle.at_most == pytest.approx(40e-6)
+    assert dynamics.most_steps() == 100
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"dynamics": {"integrator": "rk4"}, "noise": {"membrane": 0.1}}, "rk4 takes no noise"),
+        ({"dynamics": {"integrator": "euler", "dt": "2.1 us"}}, "allowed: up to 2e-06 s"),
+        ({"dynamics": {"dt": "1 us", "settle": {"at_most": "0.1 us"}}}, "shorter than one time step"),
+        ({"dynamics": "sweep", "noise": {"membrane": 0.1}}, "no time in which noise.membrane could act"),
+    ],
+)
+def test_contradictory_dynamics_are_refused_with_the_reason(sections, message):
+    with pytest.raises((ScenarioError, ValueError), match=message):
+        Scenario.model_validate(sections)
+
+
+def test_runge_kutta_counts_four_evaluations_a_step():
+    dynamics = Scenario.model_validate({"dynamics": {"integrator": "rk4"}}).dynamics
+    assert dynamics.evaluations() == RungeKutta4.evaluations * dynamics.most_steps()

@@ -1,0 +1,163 @@
+import pytest
+import torch
+
+from analogdp.dynamics import Continuous, Diverged, ExponentialEuler, Simulation, Sweep
+from analogdp.scenario.schema import NoiseSettings
+from analogdp.streams import Stream
+
+STREAM = Stream(9, "settling", dtype=torch.float64)
+
+
+def random(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def labels(*shape):
+    """Labels that sum to one, as cross-entropy wants them."""
+    return torch.softmax(random(*shape, seed=1), -1)
+
+
+def continuous(steps: int = 400, tolerance: float | None = 1e-12, dt: float = 0.2e-6) -> Continuous:
+    return Continuous(ExponentialEuler(), dt, steps, tolerance)
+
+
+def present(simulation: Simulation, batch: int = 5, stream: Stream | None = None, nudging: float = 0.5) -> torch.Tensor:
+    sizes = simulation.network.sizes
+    x = random(1, batch, sizes[0])
+    simulation.present(x, labels(1, batch, sizes[-1]), nudging, stream)
+    return x
+
+
+def gradients(network, x, y):
+    """Backpropagation of the mean loss, by autograd."""
+    weights = [synapse.weights[0].clone().requires_grad_() for synapse in network.synapses]
+    s = x[0]
+    for index, (weight, layer) in enumerate(zip(weights, network.layers, strict=True)):
+        s = s @ weight.T + layer.bias[0]
+        if index < len(weights) - 1:
+            s = layer.neuron.activation(s)
+    return torch.autograd.grad(network.loss.value(s.unsqueeze(0), y).mean(), weights)
+
+
+@pytest.mark.parametrize("clock", [continuous(), Sweep()], ids=["continuous", "sweep"])
+@pytest.mark.parametrize("loss", ["least_squares", "cross_entropy"])
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_the_settled_update_of_a_linear_transposed_network_is_backpropagation(make_network, alpha, loss, clock):
+    """To float64 rounding: 1e-10 relative after settling to 1e-12, and 1e-13 for the sweep."""
+    network = make_network((6, 7, 5, 4), neuron={"alpha": alpha, "activation": "identity"}, network={"loss": loss})
+    simulation = Simulation(network, clock)
+    x = present(simulation)
+    y = labels(1, 5, 4)
+    state = simulation.settle().state
+    below = [x, *(layer.neuron.upward(own) for layer, own in zip(network.layers, state, strict=True))]
+    tolerance = 1e-10 if clock.timestep else 1e-13
+    for layer, own, pre, gradient in zip(network.layers, state, below, gradients(network, x, y), strict=False):
+        update = -layer.neuron.learning_signal(own)[0].T @ pre[0] / 5
+        torch.testing.assert_close(update, gradient, rtol=0, atol=tolerance * gradient.norm().item())
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_at_alpha_0_and_1_the_mean_of_transposed_relu_dyads_is_the_forward_activation_exactly(make_network, alpha):
+    """Exactly: the same bits as a forward pass with the same products, however strong the nudging."""
+    network = make_network((64, 30, 20, 10), neuron={"alpha": alpha, "beta": 5.0})
+    simulation = Simulation(network, Sweep(3))
+    x = present(simulation, nudging=5.0)
+    state = simulation.settle().state
+    forward = x
+    for index, layer in enumerate(network.layers[:-1]):
+        forward = torch.relu(network.synapses[index].forward(forward, layer.bias))
+        assert torch.equal(layer.neuron.upward(state[index]), forward)
+    assert layer.neuron.downward(state[0]).abs().max() > 0.1, "though the compartments are far apart"
+
+
+def test_settling_stops_when_every_sample_is_within_the_tolerance(make_network):
+    simulation = Simulation(make_network(), continuous(tolerance=1e-3))
+    present(simulation)
+    settling = simulation.settle()
+    assert settling.steps < 400
+    assert settling.settled_after.max() == settling.steps
+    state = torch.cat([view.flatten() for view in settling.state])
+    assert (simulation.field(state) - state).abs().max() < 1e-3
+
+
+def test_samples_that_do_not_settle_in_time_are_told_apart(make_network):
+    simulation = Simulation(make_network(), continuous(steps=20, tolerance=1e-6))
+    present(simulation)
+    settling = simulation.settle()
+    assert settling.steps == 20
+    assert (settling.settled_after == -1).all()
+
+
+def test_without_noise_two_settlings_of_the_same_samples_are_the_same_bits(make_network):
+    simulation = Simulation(make_network(), continuous())
+    states = []
+    for batch in (5, 3, 5):
+        present(simulation, batch)
+        states.append([view.clone() for view in simulation.settle().state])
+    assert all(torch.equal(a, b) for a, b in zip(states[0], states[2], strict=True))
+
+
+@pytest.mark.parametrize(
+    "noise", [NoiseSettings(membrane=0.1), NoiseSettings(nudging=0.2)], ids=["membrane", "nudging"]
+)
+def test_noisy_settling_depends_on_its_stream_alone(make_network, noise):
+    simulation = Simulation(make_network(), continuous(50, None), noise, nudging_correlation=1e-6)
+    runs = []
+    for stream in (STREAM, STREAM.at(1), STREAM, None):
+        present(simulation, stream=stream)
+        runs.append(simulation.settle().state[-1].clone())
+    assert torch.equal(runs[0], runs[2])
+    assert not torch.equal(runs[0], runs[1])
+    assert not torch.equal(runs[0], runs[3])
+
+
+def test_noisy_states_do_not_depend_on_how_steps_are_chunked_or_how_many_chips_run(make_network):
+    noise, mismatch = NoiseSettings(membrane=0.1, nudging=0.1), {"alpha": 0.1, "tau": 0.1}
+    ends = []
+    for chips, every in (((0, 1, 2), 1), ((0, 1, 2), 37), ((1,), 10)):
+        network = make_network(only_chips=chips, chips=3, mismatch=mismatch)
+        simulation = Simulation(network, continuous(), noise, nudging_correlation=1e-6)
+        present(simulation, stream=Stream(9, "settling", chips, dtype=torch.float64))
+        for _ in simulation.run(steps=100, every=every):
+            pass
+        chip = chips.index(1)
+        ends.append([view[:, chip].clone() for view in simulation.state])
+    for a, b, c in zip(*ends, strict=True):
+        assert torch.equal(a, b)
+        torch.testing.assert_close(a, c, rtol=1e-12, atol=1e-13)
+
+
+def test_stationary_spread_of_a_settled_network_is_the_membrane_noise(make_network):
+    """Output compartments of a free linear network with no weights are Ornstein-Uhlenbeck processes of the std asked for."""
+    network = make_network((64, 10, 10), network={"gain": 0.0, "bias": False}, neuron={"activation": "identity"})
+    simulation = Simulation(network, continuous(60, None), NoiseSettings(membrane=0.2))
+    simulation.present(torch.zeros(1, 4000, 64, dtype=torch.float64), stream=STREAM)
+    output = simulation.settle().state[-1]
+    count = output.numel()
+    assert abs(output.var().item() - 0.04) < 4 * 0.04 * (2 / (count - 1)) ** 0.5
+
+
+@pytest.mark.parametrize("tolerance", [1e-3, None])
+def test_divergence_is_located_in_time_layer_and_chip(make_network, tolerance):
+    """A linear DP network with strong feedback grows; the same network, one chip only, with a blown-up weight."""
+    network = make_network(
+        (64, 12, 10), chips=2, neuron={"model": "dp", "alpha": 0.0, "beta": 0.9, "activation": "identity"}
+    )
+    network.synapses[1].weight[1] *= 30
+    simulation = Simulation(network, continuous(steps=2000, tolerance=tolerance))
+    present(simulation)
+    with pytest.raises(Diverged, match=r"layer \d of chip 1") as caught:
+        simulation.settle()
+    error = caught.value
+    assert error.chip == 1
+    assert error.time == pytest.approx(error.step * 0.2e-6)
+    present(simulation)
+    simulation.advance(error.step - 1)
+    assert max(view.abs().max() for view in simulation.state) <= 1e6, "one step earlier all was still in bounds"
+    simulation.advance(1)
+    assert simulation.state[error.layer - 1][:, 1].abs().max() > 1e6
+
+
+def test_nothing_can_be_simulated_before_samples_are_presented(make_network):
+    with pytest.raises(RuntimeError, match="present"):
+        Simulation(make_network(), continuous()).settle()

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+import torch
+
+from analogdp import registry
+from analogdp.errors import InputError
+from analogdp.neurons import by_name
+
+FORMULAS = {
+    "relu": lambda x: np.maximum(x, 0),
+    "leaky_relu": lambda x: np.where(x >= 0, x, 0.1 * x),
+    "hard_sigmoid": lambda x: np.minimum(np.maximum(x, 0), 1),
+    "tanh": np.tanh,
+    "logistic": lambda x: 1 / (1 + np.exp(-x)),
+    "identity": lambda x: x,
+}
+
+
+def test_every_registered_activation_has_its_formula_checked_here():
+    assert registry.activations.names() == sorted(FORMULAS)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_activation_follows_its_formula_in_place_and_not(name):
+    x = torch.linspace(-4, 4, 101, dtype=torch.float64)
+    activation = by_name(name)
+    expected = FORMULAS[name](x.numpy())
+    np.testing.assert_allclose(activation(x), expected, rtol=1e-14, atol=1e-15)
+    assert torch.equal(activation.apply_(x.clone()), activation(x))
+
+
+def test_leaky_relu_takes_its_slope():
+    assert by_name("leaky_relu", slope=0.3)(torch.tensor(-2.0)).item() == pytest.approx(-0.6)
+
+
+def test_an_unknown_activation_names_the_nearest():
+    with pytest.raises((InputError, ValueError), match="did you mean 'relu'"):
+        by_name("rellu")
