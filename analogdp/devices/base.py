@@ -71,7 +71,7 @@ class DeviceModel(ABC):
 
     @abstractmethod
     def pulse(self, state: DeviceState, count: Tensor, stream: Stream) -> None:
-        """Apply ``count`` write pulses to every cell, in place: positive counts raise the conductance, negative lower it.
+        """Apply ``count`` write pulses to every cell, in place: positive ones raise the conductance, negative lower it.
 
         One vectorised pass whose result has the mean and the variance of applying the pulses one by one.
         ``count`` holds whole numbers in the compute dtype; cells with 0 keep their state bit for bit.
@@ -101,5 +101,5 @@ class DeviceModel(ABC):
         """Time derivative of the state under a voltage, for models that are written continuously."""
         raise InputError(f"{type(self).__name__} is written by counted pulses; it has no continuous state equation")
 
-    def relax(self, state: DeviceState, elapsed: float, stream: Stream) -> None:
+    def relax(self, state: DeviceState, elapsed: float, stream: Stream) -> None:  # noqa: B027 - most models retain
         """Let ``elapsed`` seconds pass without writing, in place. A model without retention loss stays as it is."""

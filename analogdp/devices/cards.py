@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -33,7 +34,7 @@ from analogdp.registry import suggestion
 from analogdp.scenario.problems import problems_from
 from analogdp.scenario.quantities import Conductance
 from analogdp.scenario.settings import NameIn, ProblemList, Settings
-from analogdp.scenario.yaml import Document, read_yaml
+from analogdp.scenario.yaml import read_yaml
 
 _ENDS_WITH_UNIT = re.compile(r".*[A-Za-zµμΩ]\s*")
 
@@ -99,17 +100,23 @@ def load_card(name_or_path: str | Path, overrides: Mapping[str, Any] | None = No
     is_path = str(name_or_path).endswith((".yaml", ".yml"))
     path = Path(name_or_path) if is_path else library.find("devices", str(name_or_path))
     document = read_yaml(path)
+    written = document.data if isinstance(document.data, Mapping) else {}
     without_unit = [
-        Problem(field, f"{value!r} has no unit; write for example '{field}: 20 uS'", document.name, document.line(field))
+        document.problem(field, f"{written[field]!r} has no unit; write for example '20 uS'")
         for field in ("low", "high")
-        if (value := document.data.get(field)) is not None and not _ENDS_WITH_UNIT.fullmatch(str(value))
+        if field in written and not _ENDS_WITH_UNIT.fullmatch(str(written[field]))
     ]
     if without_unit:
         raise ScenarioError(without_unit)
     try:
-        return _changed(DeviceCard.model_validate(document.data), overrides or {})
+        card = DeviceCard.model_validate(document.data)
     except ValidationError as error:
         raise ScenarioError(problems_from(error, document)) from None
+    try:
+        return _changed(card, overrides or {})
+    except ValidationError as error:
+        problems = problems_from(error)
+        raise ScenarioError([replace(own, path=own.path.removeprefix("parameters.")) for own in problems]) from None
 
 
 def _changed(card: DeviceCard, overrides: Mapping[str, Any]) -> DeviceCard:
@@ -146,5 +153,7 @@ def _from_scenario(value: Any) -> Any:
         raise ValueError(str(error)) from None
 
 
-CardField = Annotated[DeviceCard, BeforeValidator(_from_scenario, json_schema_input_type=str | dict[str, Any] | DeviceCard)]
+CardField = Annotated[
+    DeviceCard, BeforeValidator(_from_scenario, json_schema_input_type=str | dict[str, Any] | DeviceCard)
+]
 """A scenario's field that holds a device card."""

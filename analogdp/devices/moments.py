@@ -6,8 +6,8 @@ One pulse changes the normalised weight w by an affine law with cycle-to-cycle n
     additive:        w <- w + a (1 - g w + sigma xi)
 
 a is the signed step and g the slope in units of 1/weight: 0 for a constant step, gamma / bound for a linear one,
-1 / bound for soft bounds. The distance y = 1 - g w then obeys y <- y (1 - k (1 + sigma xi)), or y <- (1 - k) y - k sigma xi,
-with k = a g. So, with q = 1 - k, after n pulses
+1 / bound for soft bounds. The distance y = 1 - g w then obeys y <- y (1 - k (1 + sigma xi)), or
+y <- (1 - k) y - k sigma xi, with k = a g. So, with q = 1 - k, after n pulses
 
     E[change]   = a y (1 - q^n) / k
     Var[change] = a^2 y^2 [(q^2 + k^2 sigma^2)^n - q^(2n)] / k^2          (multiplicative)
@@ -31,8 +31,8 @@ def change_moments(
 ) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the weight change by ``pulses`` pulses, without regard to the cell's bounds.
 
-    A first pulse that would overshoot the fixed point 1/g (k > 1) puts the cell at its bound, where further pulses leave
-    it: k counts as 1 in the powers, which leaves a single pulse exact.
+    A first pulse that would overshoot the fixed point 1/g (k > 1) puts the cell at its bound, where further pulses
+    leave it: k counts as 1 in the powers, which leaves a single pulse exact.
 
     Args:
         weight: normalised weight before the pulses.
@@ -67,10 +67,11 @@ def change_moments(
 def reflected_share(pulses: Tensor) -> Tensor:
     """Share of an overshoot beyond a bound that a walk stopped at the bound by every pulse comes back by.
 
-    Pulses that no longer drive a cell at its bound still shake it, and the bound turns every outward step into none. Spitzer's
-    identity gives the mean distance from the bound that n such steps leave, sum_j j^(-1/2) / sqrt(2 pi) of a step's
-    standard deviation, where cutting the unbounded walk once at its end leaves sqrt(n / (2 pi)). The difference is this
-    share of the overshoot: 0 for one pulse, 1 (a mirror) for many. Uses sum_j j^(-1/2) = 2 sqrt(n) + zeta(1/2) + O(n^-1/2).
+    Pulses that no longer drive a cell at its bound still shake it, and the bound turns every outward step into none.
+    Spitzer's identity gives the mean distance from the bound that n such steps leave, sum_j j^(-1/2) / sqrt(2 pi) of
+    a step's standard deviation, where cutting the unbounded walk once at its end leaves sqrt(n / (2 pi)). The
+    difference is this share of the overshoot: 0 for one pulse, 1 (a mirror) for many. The sum is
+    2 sqrt(n) + zeta(1/2) + O(n^-1/2).
     """
     inverse_root = pulses.clamp(min=1.0).rsqrt_()
     return inverse_root.mul(-_ZETA_HALF - 1.0).add_(_ZETA_HALF).mul_(inverse_root).add_(1.0)

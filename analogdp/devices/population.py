@@ -17,12 +17,16 @@ _NARROWEST_RANGE = 1e-4
 class PulsedSettings(DeviceSettings):
     """A device whose normalised weight w moves by counted pulses between a lower and an upper bound around 0.
 
-    ``*_spread`` is device to device, relative to the nominal value, drawn once; ``cycle_noise`` is drawn at every pulse.
+    ``*_spread`` is device to device, relative to the nominal value, drawn once; ``cycle_noise`` is drawn at every
+    pulse.
     """
 
     step: float = Field(gt=0, le=2, description="nominal change of w by one pulse at w = 0 (dw_min)")
     asymmetry: float = Field(
-        default=0.0, ge=-1, le=1, description="> 0: down steps are smaller by this share of a step; < 0: up steps (up_down)"
+        default=0.0,
+        ge=-1,
+        le=1,
+        description="> 0: down steps are smaller by this share of a step; < 0: up steps (up_down)",
     )
     upper: float = Field(default=1.0, gt=0, le=10, description="nominal upper bound of w (w_max)")
     lower: float = Field(default=-1.0, lt=0, ge=-10, description="nominal lower bound of w (w_min)")
@@ -31,15 +35,24 @@ class PulsedSettings(DeviceSettings):
     asymmetry_spread: Ratio = Field(default=0.0, ge=0, le=5, description="of the difference between up and down step")
     upper_spread: Ratio = Field(default=0.0, ge=0, le=5)
     lower_spread: Ratio = Field(default=0.0, ge=0, le=5)
-    cycle_noise: Ratio = Field(default=0.0, ge=0, le=100, description="standard deviation of one step, relative (sigma_c)")
+    cycle_noise: Ratio = Field(
+        default=0.0, ge=0, le=100, description="standard deviation of one step, relative (sigma_c)"
+    )
     cycle_noise_form: Literal["multiplicative", "additive"] = Field(
-        default="multiplicative", description="relative to the step where the cell is, or to the step at w = 0 wherever it is"
+        default="multiplicative",
+        description="relative to the step where the cell is, or to the step at w = 0 wherever it is",
     )
     write_noise: float = Field(
-        default=0.0, ge=0, le=1000, description="what a read shows beside the stored w after a write, std in nominal steps"
+        default=0.0,
+        ge=0,
+        le=1000,
+        description="what a read shows beside the stored w after a write, std in nominal steps",
     )
     read_noise: Ratio = Field(
-        default=0.0, ge=0, le=1, description="standard deviation of each read, relative to the nominal conductance range"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="standard deviation of each read, relative to the nominal conductance range",
     )
 
     def tensors_per_cell(self) -> int:
@@ -50,9 +63,10 @@ class PulsedSettings(DeviceSettings):
 def draw_population(
     settings: PulsedSettings, shape: tuple[int, ...], floor: float, stream: Stream
 ) -> dict[str, Tensor]:
-    """Fabricate devices: ``step_up`` > 0, ``step_down`` < 0 (signed), ``upper`` > 0 and ``lower`` < 0, of normalised weight.
+    """Fabricate devices: ``step_up`` > 0, ``step_down`` < 0 (signed), ``upper`` > 0 and ``lower`` < 0.
 
-    With xi ~ N(0, 1), g = 1 + spread xi (or exp(spread xi)), r = asymmetry_spread xi and asymmetry u (Gokmen & Vlasov 2016):
+    With xi ~ N(0, 1), g = 1 + spread xi or exp(spread xi), r = asymmetry_spread xi and asymmetry u, all of the
+    normalised weight (Gokmen & Vlasov 2016):
 
         step_up = |min(u, 0) + g + r| step      upper =  |w_max (1 + spread xi)|
         step_down = -|-max(u, 0) + g - r| step  lower = -|w_min (1 + spread xi)|, but not below ``floor``
@@ -72,9 +86,11 @@ def draw_population(
     lean = normal("asymmetry").mul_(settings.asymmetry_spread)
     up = (size + lean).add_(min(settings.asymmetry, 0.0)).abs_().mul_(settings.step)
     down = size.sub_(lean).sub_(max(settings.asymmetry, 0.0)).abs_().mul_(-settings.step)
-    upper = normal("upper").mul_(settings.upper_spread).add_(1.0).abs_().clamp_(min=_NARROWEST_RANGE).mul_(settings.upper)
-    lower = normal("lower").mul_(settings.lower_spread).add_(1.0).abs_().clamp_(min=_NARROWEST_RANGE).mul_(settings.lower)
-    return {"step_up": up, "step_down": down, "upper": upper, "lower": lower.clamp_(min=floor)}
+    upper = normal("upper").mul_(settings.upper_spread).add_(1.0).abs_().clamp_(min=_NARROWEST_RANGE)
+    lower = normal("lower").mul_(settings.lower_spread).add_(1.0).abs_().clamp_(min=_NARROWEST_RANGE)
+    upper.mul_(settings.upper)
+    lower.mul_(settings.lower).clamp_(min=floor)
+    return {"step_up": up, "step_down": down, "upper": upper, "lower": lower}
 
 
 def symmetry_point(step_up: Tensor, step_down: Tensor, upper: Tensor, lower: Tensor) -> Tensor:

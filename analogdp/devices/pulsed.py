@@ -1,8 +1,9 @@
 """Behavioural device models: a write is a number of pulses, and each pulse moves a normalised weight by an affine law.
 
-The normalised weight w and the conductance are proportional, ``G = low + (w - w_min) / (w_max - w_min) (high - low)`` with the
-nominal bounds w_min and w_max. A device drawn with a wider range than nominal goes beyond [low, high], but no device goes
-below zero conductance: its lower bound is cut there.
+The normalised weight w and the conductance are proportional, ``G = low + (w - w_min) / (w_max - w_min) (high - low)``
+with the nominal bounds w_min and w_max. A device drawn with a wider range than nominal goes beyond [low, high], but
+no device
+goes below zero conductance: its lower bound is cut there.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from analogdp.streams import Stream
 class PulsedDevice(DeviceModel):
     """What the pulsed models share; a model adds its slope, the dependence of a step on the weight.
 
-    Variables of a state: ``stored``, the weight that pulses move, and, with write noise, ``visible``, what a read shows of
-    it since the last write. Parameters: ``step_up``, ``step_down`` (signed), ``upper``, ``lower`` and those of the model.
+    Variables of a state: ``stored``, the weight that pulses move, and, with write noise, ``visible``, what a read
+    shows of it since the last write. Parameters: ``step_up``, ``step_down`` (signed), ``upper``, ``lower`` and those
+    of the model.
     """
 
     Settings: ClassVar[type[DeviceSettings]] = PulsedSettings
@@ -43,7 +45,8 @@ class PulsedDevice(DeviceModel):
         return cls(parameters, low, high)
 
     def slope(self, parameters: dict[str, Tensor], rising: Tensor) -> Tensor | None:
-        """Relative fall of a step per unit of weight, for up steps where ``rising`` and down steps elsewhere; None for 0."""
+        """Relative fall of a step per unit of weight, for up steps where ``rising`` and down steps elsewhere; None
+        for 0."""
         return None
 
     def sample(self, shape: tuple[int, ...], stream: Stream) -> DeviceState:

@@ -36,12 +36,18 @@ class ConstantStep(PulsedDevice):
 class LinearStepSettings(PulsedSettings):
     """Parameters of cells whose step falls linearly with the weight."""
 
-    slope_up: Ratio = Field(default=0.0, ge=0, le=1, description="share of the up step that is lost at the upper bound (gamma)")
-    slope_down: Ratio = Field(default=0.0, ge=0, le=1, description="share of the down step that is lost at the lower bound")
+    slope_up: Ratio = Field(
+        default=0.0, ge=0, le=1, description="share of the up step that is lost at the upper bound (gamma)"
+    )
+    slope_down: Ratio = Field(
+        default=0.0, ge=0, le=1, description="share of the down step that is lost at the lower bound"
+    )
     slope_up_spread: Ratio = Field(default=0.0, ge=0, le=1, description="device to device, absolute")
     slope_down_spread: Ratio = Field(default=0.0, ge=0, le=1, description="device to device, absolute")
     lifetime: Time | None = Field(
-        default=None, gt=0, description="time constant of the decay towards weight 0, of a leaking capacitor; null: no decay"
+        default=None,
+        gt=0,
+        description="time constant of the decay towards weight 0, of a leaking capacitor; null: no decay",
     )
 
     def tensors_per_cell(self) -> int:
@@ -85,9 +91,12 @@ class SoftBoundsSettings(PulsedSettings):
     """Parameters of cells whose step vanishes at the bound it leads to."""
 
     reference: Literal["zero", "symmetry_point"] = Field(
-        default="zero", description="where the fixed reference cell of a pair is put: weight 0, or each device's symmetry point"
+        default="zero",
+        description="where the fixed reference cell of a pair is put: weight 0, or each device's symmetry point",
     )
-    reference_std: float = Field(default=0.0, ge=0, le=10, description="error of putting it there, in normalised weight")
+    reference_std: float = Field(
+        default=0.0, ge=0, le=10, description="error of putting it there, in normalised weight"
+    )
 
     def tensors_per_cell(self) -> int:
         return super().tensors_per_cell() + int(self.reference != "zero" or self.reference_std > 0)

@@ -16,8 +16,8 @@ from analogdp.streams import Stream
 class LocalUpdate(NamedTuple):
     """What a plasticity rule may ask of a synapse, and nothing more: ``dW = post^T pre``.
 
-    The outer product is kept factored; ``rows`` counts samples (for convolutions positions times samples). Signs are those
-    of the wanted weight change, and the learning rate is already in ``post``.
+    The outer product is kept factored; ``rows`` counts samples (for convolutions positions times samples). Signs are
+    those of the wanted weight change, and the learning rate is already in ``post``.
 
     Attributes:
         post: ``(chips, rows, out)``.
@@ -34,7 +34,8 @@ class LocalUpdate(NamedTuple):
 
 @dataclass(frozen=True)
 class UpdateReport:
-    """What an update cost, per chip: float tensors of shape ``(chips,)``, on the synapse's device (not read back here)."""
+    """What an update cost, per chip: float tensors of shape ``(chips,)``, on the synapse's device (not read back
+    here)."""
 
     pulses_up: Tensor
     pulses_down: Tensor
@@ -49,7 +50,8 @@ class ConductanceTable:
 
     Attributes:
         plus, minus: conductances in siemens without read noise, ``(chips, out, in)``: rows of the physical array are
-            word lines (inputs), columns are bit lines (outputs), so cell ``[chip, j, i]`` joins word line i and bit line j.
+            word lines (inputs), columns are bit lines (outputs), so cell ``[chip, j, i]`` joins word line i and bit
+            line j.
         target_weights: what the cells were asked to hold: the initial weights plus every requested update, kept
             within the nominal range, in network units, ``(chips, out, in)``.
         weights: what the network reads: ``scale * (plus - minus)`` in network units.
@@ -80,8 +82,9 @@ class Synapse(nn.Module, ABC):
     Attributes:
         Settings: this model's section of a scenario.
         chips, inputs, outputs: its size.
-        forward_noise, backward_noise: how many standard normal numbers a noisy read takes for each of its outputs (one for
-            each tile whose partial sum is converted); 0 when reads have no noise.
+        forward_noise, backward_noise: how many standard normal numbers a noisy read takes for each of its outputs
+            (one for each tile whose partial sum is converted); 0 when reads have no noise.
+        calibrated: whether converters take their range from :meth:`calibrate`.
         calibrated: whether :meth:`calibrate` wants to see typical values, at the start and after every epoch.
     """
 
@@ -115,7 +118,8 @@ class Synapse(nn.Module, ABC):
             x: ``(chips, batch, in)``.
             bias: added after the read, broadcastable to the result.
             out: where the result goes, contiguous ``(chips, batch, out)``.
-            noise: standard normal numbers ``(forward_noise, chips, batch, out)`` for a noisy read; None reads without noise.
+            noise: standard normal numbers ``(forward_noise, chips, batch, out)`` for a noisy read; None reads without
+                noise.
 
         Returns:
             ``(chips, batch, out)``.
@@ -133,6 +137,9 @@ class Synapse(nn.Module, ABC):
     @abstractmethod
     def weights(self) -> Tensor:
         """The weights as a read without noise and converters sees them, ``(chips, out, in)``; not to be written."""
+
+    def relax(self, elapsed: float, stream: Stream) -> None:
+        """Let ``elapsed`` seconds pass without writing: devices lose what they do not retain; nothing by default."""
 
     def calibrate(self, x: Tensor, e: Tensor) -> None:
         """Fit converter ranges to typical bottom-up inputs ``x`` and top-down inputs ``e``; nothing by default."""

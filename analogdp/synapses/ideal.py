@@ -1,0 +1,69 @@
+"""Weights that are just numbers: exact, unlimited and noise-free."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from analogdp import registry
+from analogdp.errors import InputError
+from analogdp.scenario.schema import SynapseSettings
+from analogdp.streams import Stream
+from analogdp.synapses.base import LocalUpdate, Synapse, UpdateReport, product
+
+
+class IdealSettings(SynapseSettings):
+    """The section of ideal weights: nothing to choose."""
+
+    model: Literal["ideal"] = "ideal"
+
+
+@registry.synapses.register("ideal")
+class IdealSynapse(Synapse):
+    """Floating-point weights, as a digital computer has them: the reference for every physical synapse.
+
+    Attributes:
+        weight: ``(chips, out, in)``, for an optimizer of :mod:`torch.optim`; autograd does not track it.
+    """
+
+    Settings: ClassVar[type[SynapseSettings]] = IdealSettings
+
+    def __init__(self, weights: Tensor) -> None:
+        chips, outputs, inputs = weights.shape
+        super().__init__(chips, inputs, outputs)
+        self.weight = nn.Parameter(weights.clone(memory_format=torch.contiguous_format), requires_grad=False)
+
+    @classmethod
+    def build(cls, settings: SynapseSettings, weights: Tensor, stream: Stream) -> Self:
+        return cls(weights)
+
+    def forward(
+        self, x: Tensor, bias: Tensor | None = None, out: Tensor | None = None, noise: Tensor | None = None
+    ) -> Tensor:
+        return product(self.weight, x, bias, out)
+
+    def backward_read(self, e: Tensor, out: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+        return torch.bmm(e, self.weight, out=out)
+
+    def apply_update(self, update: LocalUpdate, stream: Stream) -> UpdateReport:
+        """Add the outer product exactly, after the decay.
+
+        Raises:
+            InputError: the update is for one polarity, which numbers do not have.
+        """
+        if update.polarity != "both":
+            raise InputError(
+                f"ideal weights have no {update.polarity} cells of their own; use a crossbar with 'pair: balanced'"
+            )
+        weight = self.weight.data
+        if update.decay is not None:
+            weight.mul_(update.decay.unsqueeze(-1))
+        weight.baddbmm_(update.post.mT, update.pre)
+        none = weight.new_zeros(self.chips)
+        return UpdateReport(none, none)
+
+    @property
+    def weights(self) -> Tensor:
+        return self.weight
