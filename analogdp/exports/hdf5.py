@@ -5,7 +5,7 @@ The layout of a file (format version 1); ``read_conductances`` of :mod:`analogdp
     /                                attributes: format, format_version, name, layers, chips, versions (JSON),
                                      conventions
     /scenario                        the resolved scenario, YAML text
-    /biases/<k>                      (chips, units): resting drives of the neurons above synapse k; absent without biases
+    /biases/<k>                      (chips, units): resting drives of the neurons above synapse k; absent without
     /synapses/<k>                    joins layer k to layer k+1. Attributes: word_lines, bit_lines, tile_word_lines,
                                      tile_bit_lines (the largest tile), tile_rows, tile_columns (the grid of tiles),
                                      scale (weight per siemens), conductance_low, conductance_high (siemens)
@@ -30,7 +30,7 @@ import platform
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import h5py
 import numpy as np
@@ -39,10 +39,10 @@ from torch import Tensor
 from analogdp import __version__, registry
 from analogdp.errors import InputError
 from analogdp.files import atomic_path
-from analogdp.network import Layer, Network
+from analogdp.network import Network
 from analogdp.scenario.loading import dump_scenario
 from analogdp.scenario.schema import Scenario
-from analogdp.synapses.base import ConductanceTable, Synapse
+from analogdp.synapses.base import ConductanceTable
 
 FORMAT = "analogdp conductances"
 FORMAT_VERSION = 1
@@ -75,8 +75,8 @@ def has_cells(network: Network) -> bool:
 
 def _tables(network: Network) -> Iterator[tuple[int, ConductanceTable]]:
     """The synapses that have cells, one after the other, by number."""
-    for number, module in enumerate(network.synapses):
-        table = cast(Synapse, module).conductances()
+    for number, synapse in enumerate(network.synapses):
+        table = synapse.conductances()
         if table is not None:
             yield number, table
 
@@ -117,10 +117,9 @@ def _write_header(file: h5py.File, network: Network, scenario: Scenario) -> None
         }
     )
     _write_text(file, "scenario", dump_scenario(scenario))
-    for number, module in enumerate(network.layers):
-        bias = cast(Layer, module).bias
-        if bias is not None:
-            biases = _array(bias.reshape(network.chips, -1))
+    for number, layer in enumerate(network.layers):
+        if layer.bias is not None:
+            biases = _array(layer.bias.reshape(network.chips, -1))
             _write_array(file, f"biases/{number}", biases, "network units")
 
 

@@ -57,9 +57,7 @@ def fake_network(
     dtype: torch.dtype = torch.float32,
 ) -> Any:
     """What an exporter sees of a network with crossbars."""
-    tables = [
-        table(a, b, len(chips), tile, seed + k, dtype) for k, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False))
-    ]
+    tables = [table(a, b, len(chips), tile, seed + k, dtype) for k, (a, b) in enumerate(pairwise(sizes))]
     synapses = [SimpleNamespace(table=cells, conductances=lambda cells=cells: cells) for cells in tables]
     biases = [
         torch.arange(len(chips) * units, dtype=dtype).reshape(len(chips), 1, units) if bias else None

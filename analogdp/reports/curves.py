@@ -1,0 +1,125 @@
+"""What a report plots over the epochs: which quantities together, in which units and colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from analogdp.reports.source import Metrics, Values
+from analogdp.reports.style import BLACK, MINUS, NOISE_FREE, NOISY, PLUS, TRAINING, VERMILLION
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One quantity over the epochs.
+
+    Attributes:
+        label: what it is.
+        colour: as a hexadecimal code.
+        dash: ``solid``, ``dash`` or ``dot``.
+        values: ``(evaluations, chips)``, in the panel's unit.
+    """
+
+    label: str
+    colour: str
+    dash: str
+    values: Values
+
+    @property
+    def mean(self) -> Values:
+        """Over chips, ``(evaluations,)``; NaN where no chip has a value."""
+        present = np.isfinite(self.values)
+        sums = np.where(present, self.values, 0).sum(axis=1)
+        return np.where(present.any(axis=1), sums / np.maximum(present.sum(axis=1), 1), np.nan)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves on one pair of axes.
+
+    Attributes:
+        label: of the vertical axis, with its unit.
+        curves: at least one.
+        logarithmic: whether the vertical axis is.
+        limits: of the vertical axis, or None to fit the curves.
+    """
+
+    label: str
+    curves: tuple[Curve, ...]
+    logarithmic: bool = False
+    limits: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure of panels side by side.
+
+    Attributes:
+        name: of its file and its place in the page.
+        title: what it shows.
+        panels: from left to right.
+    """
+
+    name: str
+    title: str
+    panels: tuple[Panel, ...]
+
+
+class _Wanted(NamedTuple):
+    column: str
+    label: str
+    colour: str
+    dash: str
+
+
+def _learning(quantity: str) -> list[_Wanted]:
+    return [
+        _Wanted(f"test_{quantity}", "test, with noise", NOISY, "solid"),
+        _Wanted(f"test_{quantity}_noise_free", "test, noise-free", NOISE_FREE, "dash"),
+        _Wanted(f"train_{quantity}", "training", TRAINING, "dot"),
+    ]
+
+
+_STEPS = [
+    _Wanted("settle_steps_mean", "mean over samples", NOISY, "solid"),
+    _Wanted("settle_steps_max", "slowest sample", VERMILLION, "dash"),
+]
+_SETTLED = [_Wanted("settled_fraction", "settled in time", BLACK, "solid")]
+_PULSES = [_Wanted("pulses_up", "up", PLUS, "solid"), _Wanted("pulses_down", "down", MINUS, "dash")]
+
+
+def charts(metrics: Metrics) -> list[Chart]:
+    """The figures that a run's metrics allow, in the order of reading."""
+    accuracy = _curves(metrics, _learning("accuracy"), 100)
+    loss = _curves(metrics, _learning("loss"))
+    steps, settled = _curves(metrics, _STEPS), _curves(metrics, _SETTLED, 100)
+    pulses = tuple(curve for curve in _curves(metrics, _PULSES) if np.nansum(curve.values) > 0)
+    wanted = [
+        Chart("accuracy", "Accuracy", (Panel("accuracy (%)", accuracy),)),
+        Chart("loss", "Loss", (Panel("loss per sample", loss, _spans_decades(loss)),)),
+        Chart(
+            "settling",
+            "Settling",
+            (Panel("steps until settled", steps), Panel("samples settled (%)", settled, limits=(-4, 104))),
+        ),
+        Chart("pulses", "Write pulses", (Panel("pulses per chip since the last evaluation", pulses),)),
+    ]
+    drawn = [Chart(chart.name, chart.title, tuple(panel for panel in chart.panels if panel.curves)) for chart in wanted]
+    return [chart for chart in drawn if chart.panels]
+
+
+def _curves(metrics: Metrics, wanted: Sequence[_Wanted], factor: float = 1.0) -> tuple[Curve, ...]:
+    """The wanted quantities that the run has, times ``factor``."""
+    return tuple(
+        Curve(label, colour, dash, factor * values)
+        for column, label, colour, dash in wanted
+        if (values := metrics.get(column)) is not None
+    )
+
+
+def _spans_decades(curves: Sequence[Curve]) -> bool:
+    values = np.concatenate([curve.values[np.isfinite(curve.values)] for curve in curves]) if curves else np.empty(0)
+    return bool(values.size and values.min() > 0 and values.max() > 10 * values.min())

@@ -1,0 +1,127 @@
+"""The report's figures and tables in words: the headline, the device card, where the run came from."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from analogdp.reports.source import RunFiles
+from analogdp.reports.style import count, number, percent, quantity
+
+_CARD_TEXTS = ("name", "model", "description", "material", "source", "note")
+
+
+class Fact(NamedTuple):
+    """One of the headline's figures."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+class Row(NamedTuple):
+    """A line of a table."""
+
+    name: str
+    value: str
+
+
+def status(run: RunFiles) -> str:
+    """How the run ended, or ``unknown``."""
+    return str(run.manifest.get("status") or "unknown")
+
+
+def headline(run: RunFiles) -> list[Fact]:
+    """What a reader wants to know first."""
+    metrics = run.metrics
+    chips = len(metrics.chips) or int(run.scenario.get("chips", 1))
+    spread = f"mean ± standard deviation over {chips} chips" if chips > 1 else ""
+    facts = []
+    for name, label in (("test_accuracy", "Test accuracy, with noise"), ("test_accuracy_noise_free", "Noise-free")):
+        if (final := metrics.final(name)) is not None:
+            facts.append(Fact(label, percent(*final, chips), spread))
+    if not facts:
+        for name, label in (("test_loss", "Test loss, with noise"), ("test_loss_noise_free", "Noise-free")):
+            if (final := metrics.final(name)) is not None:
+                facts.append(Fact(label, number(*final, chips), spread))
+    if chips > 1:
+        facts.append(Fact("Chips", count(chips), "independent draws of mismatch"))
+    if metrics.updates.size:
+        epochs = f"{metrics.epochs[-1]:.0f} epochs"
+        facts.append(Fact("Weight updates", count(int(metrics.updates[-1])), epochs))
+    up, down = metrics.total("pulses_up"), metrics.total("pulses_down")
+    if up or down:
+        facts.append(Fact("Write pulses, all chips", count(up + down), f"{count(up)} up, {count(down)} down"))
+    if (steps := metrics.final("settle_steps_mean")) is not None:
+        facts.append(Fact("Steps to settle", number(*steps, chips), "mean over samples, last epoch"))
+    if (duration := _duration(run.manifest)) is not None:
+        facts.append(Fact("Duration", duration))
+    return facts
+
+
+def card_rows(card: Mapping[str, Any]) -> Iterator[Row]:
+    """A device card: what it says about itself, its conductance range, then its parameters."""
+    for name in _CARD_TEXTS:
+        if card.get(name):
+            yield Row(name, str(card[name]))
+    for name, label in (("low", "lowest conductance"), ("high", "highest conductance")):
+        if isinstance(card.get(name), int | float):
+            yield Row(label, quantity(float(card[name]), "S"))
+    rest = {name: value for name, value in card.items() if name not in (*_CARD_TEXTS, "low", "high", "parameters")}
+    yield from _flat(rest)
+    parameters = card.get("parameters")
+    yield from _flat(parameters if isinstance(parameters, Mapping) else {})
+
+
+def provenance_rows(run: RunFiles) -> Iterator[Row]:
+    """What computed the run, where and when."""
+    manifest = run.manifest
+    versions = manifest.get("versions")
+    yield from _flat(versions if isinstance(versions, Mapping) else {})
+    for name in ("seed", "device", "threads", "git_revision"):
+        if manifest.get(name) is not None:
+            yield Row(name.replace("_", " "), str(manifest[name]))
+    command = manifest.get("command")
+    if command:
+        yield Row("command", shlex.join(map(str, command)) if isinstance(command, list) else str(command))
+    for name in ("started", "ended"):
+        if manifest.get(name):
+            yield Row(name, str(manifest[name]))
+    for moment in manifest.get("resumed") or ():
+        yield Row("resumed", str(moment))
+
+
+def file_rows(run: RunFiles) -> list[tuple[str, str, str]]:
+    """Name, size and SHA-256 of the files that the manifest lists, but for those that a report writes."""
+    checksums = run.manifest.get("checksums")
+    rows = []
+    for name, digest in sorted(checksums.items() if isinstance(checksums, Mapping) else ()):
+        if name == "report.html" or name.startswith("plots/"):
+            continue
+        path = run.directory / name
+        size = quantity(path.stat().st_size, "B") if path.is_file() else "missing"
+        rows.append((str(name), size, str(digest)))
+    return rows
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[Row]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield Row(f"{prefix}{name}", "none" if value is None else str(value))
+
+
+def _duration(manifest: Mapping[str, Any]) -> str | None:
+    """From start to end, pauses included; None if either is missing."""
+    try:
+        seconds = (
+            datetime.fromisoformat(manifest["ended"]) - datetime.fromisoformat(manifest["started"])
+        ).total_seconds()
+    except (KeyError, TypeError, ValueError):
+        return None
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,201 @@
+"""The page's interactive figures, in plotly."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from analogdp.reports.cells import CrossbarSummary, Histogram, largest
+from analogdp.reports.curves import Chart, Curve
+from analogdp.reports.source import Metrics
+from analogdp.reports.style import BLACK, DIVERGING, GREY, MINUS, MOST_LINES, PLUS, SEQUENTIAL, prefix
+
+_FONT = {"family": "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": 13, "color": BLACK}
+_LINES = {"showline": True, "linecolor": GREY, "gridcolor": "#e8eaee", "zeroline": False}
+_AXIS = {**_LINES, "ticks": "outside", "tickcolor": GREY}
+_MOST_TILE_LINES = 16
+
+
+def chart_figure(chart: Chart, metrics: Metrics) -> go.Figure:
+    """Quantities over the epochs: the mean over chips as a line, every chip as a thin one."""
+    figure = make_subplots(rows=1, cols=len(chart.panels), horizontal_spacing=0.09)
+    for column, panel in enumerate(chart.panels, start=1):
+        for curve in panel.curves:
+            for trace in _traces(curve, metrics):
+                figure.add_trace(trace, row=1, col=column)
+        figure.update_xaxes(title="epoch", row=1, col=column)
+        kind = "log" if panel.logarithmic else "linear"
+        figure.update_yaxes(title=panel.label, type=kind, range=panel.limits, row=1, col=column)
+    return _styled(figure, 360)
+
+
+def distribution_figure(summary: CrossbarSummary) -> go.Figure:
+    """Over all cells and chips: conductances, target against achieved weights, and their difference."""
+    figure = make_subplots(
+        rows=1, cols=3, horizontal_spacing=0.085, subplot_titles=("Conductances", "Target and achieved", "Error")
+    )
+    factor, letter = prefix(summary.high)
+    for name, label, colour in (("plus", "G+", PLUS), ("minus", "G−", MINUS)):
+        figure.add_trace(_bars(summary.conductances, name, label, colour, factor), row=1, col=1)
+    for bound in (summary.low, summary.high):
+        figure.add_vline(x=bound / factor, line={"color": GREY, "dash": "dot", "width": 1.5}, row=1, col=1)
+    figure.add_trace(_agreement(summary), row=1, col=2)
+    ends = summary.agreement_edges[[0, -1]]
+    thin = {"color": PLUS, "width": 1}
+    identity = go.Scatter(x=ends, y=ends, mode="lines", line=thin, showlegend=False, hoverinfo="skip")
+    figure.add_trace(identity, row=1, col=2)
+    figure.add_trace(_bars(summary.error, "error", "error", GREY, 1.0, legend=False), row=1, col=3)
+    titles = (f"conductance ({letter}S)", "target weight", "achieved − target weight")
+    for column, title in enumerate(titles, start=1):
+        figure.update_xaxes(title=title, row=1, col=column)
+    for column, title in enumerate(("cells", "achieved weight", "pairs"), start=1):
+        figure.update_yaxes(title=title, row=1, col=column)
+    figure.update_layout(barmode="overlay", bargap=0)
+    return _styled(figure, 360)
+
+
+def weight_maps(summary: CrossbarSummary) -> go.Figure:
+    """For each chip: target weights, achieved weights and their difference, zero being white."""
+    figure = _map_grid(("Target weights", "Achieved weights", "Achieved − target"))
+    _add_maps(figure, summary, ("target", "achieved", "difference"), ("coloraxis", "coloraxis", "coloraxis2"))
+    reach, error = largest(summary.maps, "target", "achieved"), largest(summary.maps, "difference")
+    figure.update_layout(
+        coloraxis=_colours(DIVERGING, -reach, reach, 0.625), coloraxis2=_colours(DIVERGING, -error, error, 1.0)
+    )
+    return _styled(figure, 430)
+
+
+def write_maps(summary: CrossbarSummary) -> go.Figure:
+    """For each chip: how often each cell was written; and the distribution of that over all chips."""
+    figure = _map_grid(("Pulses on G+ cells", "Pulses on G− cells", "Pulses per cell, all chips"))
+    _add_maps(figure, summary, ("plus_writes", "minus_writes"), ("coloraxis", "coloraxis"))
+    for name, label, colour in (("plus", "G+", PLUS), ("minus", "G−", MINUS)):
+        figure.add_trace(_bars(summary.writes, name, label, colour, 1.0), row=1, col=3)
+    figure.update_xaxes(title="pulses", row=1, col=3)
+    figure.update_yaxes(title="cells", row=1, col=3)
+    most = largest(summary.maps, "plus_writes", "minus_writes")
+    figure.update_layout(coloraxis=_colours(SEQUENTIAL, 0, most, 0.625), barmode="overlay", bargap=0)
+    return _styled(figure, 430)
+
+
+def _traces(curve: Curve, metrics: Metrics) -> list[go.Scatter]:
+    """The chips' thin lines, as one trace with gaps, and the mean."""
+    traces = []
+    chips = curve.values.shape[1]
+    if 1 < chips <= MOST_LINES:
+        gap = np.full((1, chips), np.nan)
+        times = np.broadcast_to(metrics.epochs[:, None], curve.values.shape)
+        traces.append(
+            go.Scatter(
+                x=np.concatenate((times, gap)).T.ravel(),
+                y=np.concatenate((curve.values, gap)).T.ravel(),
+                mode="lines",
+                line={"color": curve.colour, "width": 0.8},
+                opacity=0.35,
+                hoverinfo="skip",
+                showlegend=False,
+            )
+        )
+    label = curve.label if chips == 1 else f"{curve.label} (mean)"
+    traces.append(
+        go.Scatter(
+            x=metrics.epochs,
+            y=curve.mean,
+            name=label,
+            mode="lines+markers",
+            line={"color": curve.colour, "width": 2.2, "dash": curve.dash},
+            marker={"size": 5},
+            hovertemplate="epoch %{x}: %{y:.4g}",
+        )
+    )
+    return traces
+
+
+def _bars(histogram: Histogram, name: str, label: str, colour: str, factor: float, legend: bool = True) -> go.Bar:
+    widths = np.diff(histogram.edges) / factor
+    return go.Bar(
+        x=histogram.centres / factor,
+        y=histogram.counts[name],
+        width=widths,
+        name=label,
+        marker={"color": colour, "line": {"width": 0}},
+        opacity=0.6,
+        showlegend=legend,
+        hovertemplate="%{x:.4g}: %{y}",
+    )
+
+
+def _agreement(summary: CrossbarSummary) -> go.Heatmap:
+    centres = (summary.agreement_edges[1:] + summary.agreement_edges[:-1]) / 2
+    return go.Heatmap(
+        x=centres,
+        y=centres,
+        z=summary.agreement_shade.astype(np.float32),
+        customdata=summary.agreement.T.astype(np.int32),
+        colorscale="Blues",
+        zmin=-0.7,
+        showscale=False,
+        hovertemplate="target %{x:.3g}, achieved %{y:.3g}: %{customdata} pairs<extra></extra>",
+    )
+
+
+def _map_grid(titles: Sequence[str]) -> go.Figure:
+    return make_subplots(rows=1, cols=len(titles), horizontal_spacing=0.085, subplot_titles=titles)
+
+
+def _add_maps(figure: go.Figure, summary: CrossbarSummary, names: Sequence[str], axes: Sequence[str]) -> None:
+    """A heat map for each chip and name; those of the first chip are shown, the page's selector shows others."""
+    first = next(iter(summary.maps))
+    for (chip, maps), (column, name) in itertools.product(summary.maps.items(), enumerate(names, start=1)):
+        trace = go.Heatmap(
+            z=maps[name].astype(np.float32),
+            x0=(summary.block[1] - 1) / 2,
+            dx=summary.block[1],
+            y0=(summary.block[0] - 1) / 2,
+            dy=summary.block[0],
+            coloraxis=axes[column - 1],
+            visible=chip == first,
+            meta={"chip": chip},
+            hovertemplate="word line %{y}, bit line %{x}: %{z:.4g}<extra></extra>",
+        )
+        figure.add_trace(trace, row=1, col=column)
+    for column in range(1, len(names) + 1):
+        figure.update_xaxes(title="bit line (output)", showgrid=False, row=1, col=column)
+        figure.update_yaxes(title="word line (input)" if column == 1 else None, showgrid=False, row=1, col=column)
+        figure.update_yaxes(autorange="reversed", row=1, col=column)
+        _add_tile_borders(figure, summary, column)
+
+
+def _add_tile_borders(figure: go.Figure, summary: CrossbarSummary, column: int) -> None:
+    if max(summary.grid) > _MOST_TILE_LINES:
+        return
+    line = {"color": BLACK, "width": 0.8, "dash": "dot"}
+    for row in range(1, summary.grid[0]):
+        figure.add_hline(y=row * summary.tile[0] - 0.5, line=line, row=1, col=column)
+    for row in range(1, summary.grid[1]):
+        figure.add_vline(x=row * summary.tile[1] - 0.5, line=line, row=1, col=column)
+
+
+def _colours(scale: str, low: float, high: float, right: float) -> dict[str, object]:
+    bar = {"x": right, "xanchor": "left", "thickness": 11, "len": 1.0, "outlinewidth": 0, "tickfont": {"size": 11}}
+    return {"colorscale": scale, "cmin": low, "cmax": high, "colorbar": bar}
+
+
+def _styled(figure: go.Figure, height: int) -> go.Figure:
+    figure.update_xaxes(**_AXIS)
+    figure.update_yaxes(**_AXIS)
+    figure.update_annotations(font={"size": 14})
+    figure.update_layout(
+        template="none",
+        height=height,
+        font=_FONT,
+        margin={"l": 70, "r": 20, "t": 45, "b": 55},
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+    )
+    return figure

@@ -1,0 +1,206 @@
+"""The page: one HTML file with everything in it, readable without a network. All text from a run is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from analogdp.reports.cells import MOST_CHIPS_MAPPED, CrossbarSummary
+from analogdp.reports.curves import Chart
+from analogdp.reports.facts import Fact, Row, card_rows, file_rows, headline, provenance_rows, status
+from analogdp.reports.figures import chart_figure, distribution_figure, weight_maps, write_maps
+from analogdp.reports.source import RunFiles
+from analogdp.reports.style import MOST_LINES, count, quantity
+
+# Nothing may be loaded from anywhere, and nothing sent: the page works from a disk without a network.
+_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A piece of the page, with the figures that its places are for."""
+
+    html: str
+    figures: Mapping[str, go.Figure]
+
+
+def page(run: RunFiles, charts: Sequence[Chart], crossbars: Sequence[CrossbarSummary], omitted: int) -> str:
+    """The whole page.
+
+    Args:
+        run: what the run left.
+        charts: figures over the epochs.
+        crossbars: the synapses to show.
+        omitted: how many more synapses there are.
+    """
+    name = escape(str(run.scenario.get("name", run.directory.name)))
+    parts = [
+        _header(run, name),
+        _training(run, charts),
+        _crossbars(crossbars, omitted),
+        _cards(crossbars),
+        _origin(run),
+    ]
+    figures = {place: figure for part in parts for place, figure in part.figures.items()}
+    texts = ",".join(f'"{place}":{_json_for_html(figure)}' for place, figure in figures.items())
+    return "\n".join(
+        (
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f'<title>{name} – analogdp report</title>\n<link rel="icon" href="data:,">',
+            f"<style>\n{_resource('page.css')}</style>\n</head>\n<body>",
+            *(part.html for part in parts),
+            "<noscript><p>The figures of this page need JavaScript; plots/ has them as pictures.</p></noscript>",
+            "</main>",
+            f'<script id="figures" type="application/json">{{{texts}}}</script>',
+            f"<script>{get_plotlyjs()}</script>",
+            f"<script>\n{_resource('page.js')}</script>\n</body>\n</html>\n",
+        )
+    )
+
+
+def _header(run: RunFiles, name: str) -> _Part:
+    state = status(run)
+    reason = str(run.manifest.get("reason") or "")
+    description = str(run.scenario.get("description") or "")
+    html = [
+        f'<header>\n<h1>{name}<span class="badge {escape(state)}">{escape(state)}</span></h1>',
+        f'<p class="description">{escape(description)}</p>' if description else "",
+        f'<p class="reason"><strong>{escape(state.capitalize())}.</strong> {escape(reason)}</p>' if reason else "",
+        f'<dl class="figures">\n{"".join(map(_fact, headline(run)))}</dl>\n</header>\n<main>',
+    ]
+    return _Part("\n".join(filter(None, html)), {})
+
+
+def _fact(fact: Fact) -> str:
+    note = f"<small>{escape(fact.note)}</small>" if fact.note else ""
+    return f"<div><dt>{escape(fact.label)}</dt><dd>{escape(fact.value)}{note}</dd></div>\n"
+
+
+def _training(run: RunFiles, charts: Sequence[Chart]) -> _Part:
+    if not charts:
+        return _Part("<h2>Training</h2>\n<p>No evaluation was made before the run ended.</p>", {})
+    chips = len(run.metrics.chips)
+    thin = "Thin lines are single chips, thick lines their mean." if 1 < chips <= MOST_LINES else ""
+    many = f"Lines are means over {chips} chips." if chips > MOST_LINES else ""
+    html = ["<h2>Training</h2>", f'<p class="caption">{thin or many}</p>' if chips > 1 else ""]
+    html += [f"<h3>{escape(chart.title)}</h3>\n{_place(chart.name, chart.title)}" for chart in charts]
+    if not any(chart.name == "pulses" for chart in charts):
+        html.append('<p class="caption">No write pulses were applied.</p>')
+    return _Part("\n".join(filter(None, html)), {chart.name: chart_figure(chart, run.metrics) for chart in charts})
+
+
+def _crossbars(crossbars: Sequence[CrossbarSummary], omitted: int) -> _Part:
+    if not crossbars:
+        why = "No conductances were exported: the weights are ideal, or the scenario asks for none."
+        return _Part(f"<h2>Crossbars</h2>\n<p>{why}</p>", {})
+    html = [f"<h2>Crossbars</h2>\n{_chip_selector(crossbars[0])}"]
+    figures: dict[str, go.Figure] = {}
+    for summary in crossbars:
+        place = f"synapse{summary.layer}"
+        html += [
+            f"<h3>Synapse {summary.layer}: layer {summary.layer} to layer {summary.layer + 1}</h3>",
+            f'<p class="caption">{escape(_describe(summary))}</p>',
+            _place(f"{place}-conductances", f"Conductances of synapse {summary.layer}"),
+            _place(f"{place}-weights", f"Weight maps of synapse {summary.layer}", maps=True),
+            _place(f"{place}-writes", f"Write pulses of synapse {summary.layer}", maps=True),
+        ]
+        figures[f"{place}-conductances"] = distribution_figure(summary)
+        figures[f"{place}-weights"] = weight_maps(summary)
+        figures[f"{place}-writes"] = write_maps(summary)
+    if omitted:
+        html.append(f"<p>{omitted} more synapses are in conductances.h5.</p>")
+    return _Part("\n".join(html), figures)
+
+
+def _chip_selector(summary: CrossbarSummary) -> str:
+    explanation = (
+        "Rows of a map are word lines (inputs), columns are bit lines (outputs); dotted lines are borders of tiles. "
+        "Colours saturate at the 99.5th percentile. Dotted lines in histograms mark the card's nominal range; "
+        "the red line is where achieved and target weights are equal; shades are logarithmic."
+    )
+    if len(summary.chips) == 1:
+        return f'<p class="caption">{explanation}</p>'
+    options = "".join(f'<option value="{chip}">chip {chip}</option>' for chip in summary.maps)
+    rest = f" (the first {MOST_CHIPS_MAPPED} of {len(summary.chips)})" if len(summary.chips) > len(summary.maps) else ""
+    return (
+        f'<p class="selector"><label>Maps of <select id="chip">{options}</select></label>{rest}</p>\n'
+        f'<p class="caption">{explanation} Histograms are over all chips.</p>'
+    )
+
+
+def _describe(summary: CrossbarSummary) -> str:
+    rows, columns = summary.shape
+    tiles = summary.grid[0] * summary.grid[1]
+    array = f"in {tiles} tiles of at most {summary.tile[0]} × {summary.tile[1]}" if tiles > 1 else "in one array"
+    sentences = [
+        f"{rows} word lines × {columns} bit lines {array}, {summary.card.get('name', 'unnamed device')}.",
+        f"A weight of 1 is a difference of {quantity(1 / summary.scale, 'S')}.",
+        f"Root mean square error {summary.deviation:.3g}.",
+        f"{count(summary.total_writes)} pulses; {100 * summary.written:.1f} % of the cells were written, "
+        f"the busiest {count(summary.most_writes)} times.",
+    ]
+    if summary.block != (1, 1):
+        sentences.append(
+            f"Maps show means over blocks of {summary.block[0]} word lines × {summary.block[1]} bit lines."
+        )
+    return " ".join(sentences)
+
+
+def _cards(crossbars: Sequence[CrossbarSummary]) -> _Part:
+    """Each different device card once, with the synapses that use it."""
+    cards: list[tuple[Mapping[str, Any], list[int]]] = []
+    for summary in crossbars:
+        users = next((users for card, users in cards if card == summary.card), None)
+        if users is None:
+            cards.append((summary.card, [summary.layer]))
+        else:
+            users.append(summary.layer)
+    html = ["<h2>Device</h2>"] if cards else []
+    for card, users in cards:
+        html.append(f"<h3>{escape(str(card.get('name', 'Device')))} (synapse {', '.join(map(str, users))})</h3>")
+        html.append(_table(card_rows(card)))
+    return _Part("\n".join(html), {})
+
+
+def _origin(run: RunFiles) -> _Part:
+    parts = [
+        f"<h2>Scenario</h2>\n<pre>{escape(run.scenario_text)}</pre>",
+        f"<h2>Provenance</h2>\n{_table(provenance_rows(run))}",
+    ]
+    files_kept = file_rows(run)
+    if files_kept:
+        head = "<tr><th>file</th><th>size</th><th>SHA-256</th></tr>"
+        rows = (
+            f'<tr><td>{escape(name)}</td><td>{escape(size)}</td><td class="hash">{escape(digest)}</td></tr>'
+            for name, size, digest in files_kept
+        )
+        parts.append(f"<h3>Files</h3>\n<table>\n{head}\n{''.join(rows)}\n</table>")
+    parts.append(f"<footer>Written by analogdp from the files in {escape(run.directory.name)}.</footer>")
+    return _Part("\n".join(parts), {})
+
+
+def _table(rows: Iterable[Row]) -> str:
+    lines = (f"<tr><th>{escape(row.name)}</th><td>{escape(row.value)}</td></tr>" for row in rows)
+    return "<table>\n{}\n</table>".format("\n".join(lines))
+
+
+def _place(name: str, title: str, maps: bool = False) -> str:
+    kind = "plot maps" if maps else "plot"
+    return f'<div id="{escape(name)}" class="{kind}" role="img" aria-label="{escape(title)}"></div>'
+
+
+def _json_for_html(figure: go.Figure) -> str:
+    """The figure as JSON that cannot end the script element it stands in."""
+    return str(figure.to_json()).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _resource(name: str) -> str:
+    return files("analogdp.reports").joinpath(name).read_text(encoding="utf-8")

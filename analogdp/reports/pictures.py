@@ -1,0 +1,146 @@
+"""The same figures as files: PNG pictures for papers and slides, drawn with matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from analogdp.files import atomic_path
+from analogdp.reports.cells import CrossbarSummary, Histogram, Values, largest
+from analogdp.reports.curves import Chart, Panel
+from analogdp.reports.source import Metrics
+from analogdp.reports.style import DIVERGING, GREY, MINUS, MOST_LINES, PLUS, SEQUENTIAL, prefix
+
+RESOLUTION = 150
+_DASHES = {"solid": "-", "dash": "--", "dot": ":"}
+
+
+def write_pictures(
+    folder: Path, charts: Iterable[Chart], metrics: Metrics, crossbars: Iterable[CrossbarSummary]
+) -> list[Path]:
+    """Draw all figures into ``folder``, which is made if need be.
+
+    Returns:
+        The files: one for each chart, and three for each crossbar (of its first chip, where chips differ).
+    """
+    folder.mkdir(exist_ok=True)
+    written = [_save(folder / f"{chart.name}.png", draw_chart(chart, metrics)) for chart in charts]
+    for summary in crossbars:
+        for kind, draw in (("conductances", draw_distributions), ("weights", draw_weights), ("writes", draw_writes)):
+            written.append(_save(folder / f"synapse{summary.layer}_{kind}.png", draw(summary)))
+    return written
+
+
+def draw_chart(chart: Chart, metrics: Metrics) -> Figure:
+    """Quantities over the epochs: the mean over chips as a thick line, every chip as a thin one."""
+    figure, axes = _canvas(max(6.4, 5.2 * len(chart.panels)), 3.6, len(chart.panels))
+    for axis, panel in zip(axes, chart.panels, strict=True):
+        _draw_panel(axis, panel, metrics)
+    figure.suptitle(chart.title)
+    return figure
+
+
+def draw_distributions(summary: CrossbarSummary) -> Figure:
+    """Over all cells and chips: conductances, target against achieved weights, and their difference."""
+    figure, (cells, agreement, error) = _canvas(13.5, 3.9, 3)
+    factor, letter = prefix(summary.high)
+    _draw_bars(cells, summary.conductances, {"plus": ("G+", PLUS), "minus": ("G−", MINUS)}, factor)
+    for bound in (summary.low, summary.high):
+        cells.axvline(bound / factor, color=GREY, linestyle=":")
+    cells.legend(frameon=False)
+    cells.set(title="Conductances", xlabel=f"conductance ({letter}S)", ylabel="cells")
+    edges = summary.agreement_edges
+    agreement.pcolormesh(edges, edges, summary.agreement_shade, cmap="Blues", vmin=-0.7, rasterized=True)
+    agreement.plot(edges[[0, -1]], edges[[0, -1]], color=PLUS, linewidth=0.8)
+    agreement.set(title="Target and achieved", xlabel="target weight", ylabel="achieved weight")
+    _draw_bars(error, summary.error, {"error": ("error", GREY)}, 1.0)
+    error.set(title=f"Error, {summary.deviation:.3g} rms", xlabel="achieved − target weight", ylabel="pairs")
+    figure.suptitle(_heading(summary))
+    return figure
+
+
+def draw_weights(summary: CrossbarSummary) -> Figure:
+    """Target weights, achieved weights and their difference on the first chip, zero being white."""
+    figure, axes = _canvas(13.5, 4.4, 3)
+    chip, maps = next(iter(summary.maps.items()))
+    reach, error = largest(summary.maps, "target", "achieved"), largest(summary.maps, "difference")
+    titles = (("target", "Target weights"), ("achieved", "Achieved weights"), ("difference", "Achieved − target"))
+    for axis, (name, title), limit in zip(axes, titles, (reach, reach, error), strict=True):
+        _draw_map(axis, summary, maps[name], title, (DIVERGING, -limit, limit))
+    figure.suptitle(f"{_heading(summary)}, chip {chip}")
+    return figure
+
+
+def draw_writes(summary: CrossbarSummary) -> Figure:
+    """How often each cell of the first chip was written, and the distribution of that over all chips."""
+    figure, (plus, minus, pulses) = _canvas(13.5, 4.4, 3)
+    chip, maps = next(iter(summary.maps.items()))
+    most = largest(summary.maps, "plus_writes", "minus_writes")
+    colours = (SEQUENTIAL.lower(), 0.0, most)
+    _draw_map(plus, summary, maps["plus_writes"], "Pulses on G+ cells", colours)
+    _draw_map(minus, summary, maps["minus_writes"], "Pulses on G− cells", colours)
+    _draw_bars(pulses, summary.writes, {"plus": ("G+", PLUS), "minus": ("G−", MINUS)}, 1.0)
+    pulses.legend(frameon=False)
+    pulses.set(title="Pulses per cell, all chips", xlabel="pulses", ylabel="cells")
+    figure.suptitle(f"{_heading(summary)}, chip {chip}")
+    return figure
+
+
+def _canvas(width: float, height: float, panels: int) -> tuple[Figure, list[Axes]]:
+    """A figure outside of pyplot's global state, with its axes."""
+    figure = Figure(figsize=(width, height), dpi=RESOLUTION, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = [figure.add_subplot(1, panels, place) for place in range(1, panels + 1)]
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _draw_panel(axis: Axes, panel: Panel, metrics: Metrics) -> None:
+    for curve in panel.curves:
+        chips = curve.values.shape[1]
+        if 1 < chips <= MOST_LINES:
+            axis.plot(metrics.epochs, curve.values, color=curve.colour, linewidth=0.6, alpha=0.35)
+        label = curve.label if chips == 1 else f"{curve.label} (mean)"
+        dash = _DASHES[curve.dash]
+        axis.plot(metrics.epochs, curve.mean, dash, label=label, color=curve.colour, marker="o", markersize=3)
+    axis.set(xlabel="epoch", ylabel=panel.label, yscale="log" if panel.logarithmic else "linear")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if panel.limits:
+        axis.set_ylim(panel.limits)
+    axis.grid(color="#e8eaee")
+    axis.legend(frameon=False)
+
+
+def _draw_bars(axis: Axes, histogram: Histogram, named: dict[str, tuple[str, str]], factor: float) -> None:
+    for name, (label, colour) in named.items():
+        axis.stairs(histogram.counts[name], histogram.edges / factor, fill=True, color=colour, alpha=0.6, label=label)
+
+
+def _draw_map(
+    axis: Axes, summary: CrossbarSummary, values: Values, title: str, colours: tuple[str, float, float]
+) -> None:
+    palette, low, high = colours
+    extent = (-0.5, summary.shape[1] - 0.5, summary.shape[0] - 0.5, -0.5)
+    picture = axis.imshow(
+        values, cmap=palette, vmin=low, vmax=high, extent=extent, aspect="auto", interpolation="nearest"
+    )
+    axis.figure.colorbar(picture, ax=axis, fraction=0.046)
+    axis.set(title=title, xlabel="bit line (output)", ylabel="word line (input)")
+
+
+def _heading(summary: CrossbarSummary) -> str:
+    card = summary.card.get("name", "device")
+    return f"Synapse {summary.layer}: {summary.shape[0]} word lines x {summary.shape[1]} bit lines, {card}"
+
+
+def _save(path: Path, figure: Figure) -> Path:
+    with atomic_path(path) as temporary:
+        # Without the library's name and version the same numbers give the same bytes.
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+    return path

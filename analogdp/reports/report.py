@@ -1,0 +1,48 @@
+"""Writing the report of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analogdp.exports import read_conductances
+from analogdp.exports.reading import layers_in
+from analogdp.files import write_text
+from analogdp.reports.cells import CrossbarSummary, summarise
+from analogdp.reports.curves import charts
+from analogdp.reports.page import page
+from analogdp.reports.pictures import write_pictures
+from analogdp.reports.source import read_run
+from analogdp.runs.directory import PLOTS, REPORT
+
+MOST_CROSSBARS = 12
+"""Synapses shown in full; a page of hundreds could not be opened."""
+
+
+def write_report(directory: Path) -> Path:
+    """Write ``report.html`` and ``plots/*.png`` of a run, from nothing but the files in its directory.
+
+    Any run can be reported: finished, diverged, interrupted or still under way.
+
+    Args:
+        directory: the run directory.
+
+    Returns:
+        The page, one self-contained file.
+
+    Raises:
+        InputError: this is not a run directory, or one of its files is damaged.
+        OSError: the directory cannot be written to.
+    """
+    run = read_run(Path(directory))
+    layers = [] if run.conductances is None else layers_in(run.conductances)
+    crossbars = [_summary(run.conductances, layer) for layer in layers[:MOST_CROSSBARS] if run.conductances]
+    drawn = charts(run.metrics)
+    write_pictures(run.directory / PLOTS, drawn, run.metrics, crossbars)
+    target = run.directory / REPORT
+    write_text(target, page(run, drawn, crossbars, omitted=len(layers) - len(crossbars)))
+    return target
+
+
+def _summary(path: Path, layer: int) -> CrossbarSummary:
+    """One crossbar; only one is held in memory at a time."""
+    return summarise(read_conductances(path, layer=layer)[layer])

@@ -1,0 +1,135 @@
+"""What a report is made from: the files of a run directory, read into plain arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from analogdp.errors import InputError
+from analogdp.runs.directory import CONDUCTANCES, JOURNAL, MANIFEST, METRICS, SCENARIO
+from analogdp.runs.metrics import Journal, as_table
+from analogdp.scenario.yaml import read_yaml
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The evaluations of a run, in order.
+
+    Attributes:
+        epochs, updates: how far training was at each evaluation, ``(evaluations,)``.
+        chips: index of each chip.
+        columns: one array ``(evaluations, chips)`` per quantity; NaN where a row is missing or a value was not finite.
+    """
+
+    epochs: Values
+    updates: Values
+    chips: tuple[int, ...]
+    columns: Mapping[str, Values]
+
+    @classmethod
+    def from_columns(cls, table: Mapping[str, Sequence[Any]]) -> Metrics:
+        """From columns of equal length, a row for each evaluation and chip; with ``epoch``, ``update`` and ``chip``."""
+        if not table:
+            return cls(np.empty(0), np.empty(0), (), {})
+        plain = {name: np.array(values, dtype=np.float64) for name, values in table.items()}
+        updates, row = np.unique(plain["update"], return_inverse=True)
+        chips, column = np.unique(plain["chip"].astype(int), return_inverse=True)
+
+        def grid(values: Values) -> Values:
+            filled = np.full((len(updates), len(chips)), np.nan)
+            filled[row, column] = values
+            return filled
+
+        columns = {name: grid(values) for name, values in plain.items() if name not in ("epoch", "update", "chip")}
+        epochs = np.nanmax(grid(plain["epoch"]), axis=1)
+        return cls(epochs, updates, tuple(int(chip) for chip in chips), columns)
+
+    def get(self, name: str) -> Values | None:
+        """A quantity, ``(evaluations, chips)``, or None if the run has no finite value of it."""
+        values = self.columns.get(name)
+        return values if values is not None and np.isfinite(values).any() else None
+
+    def final(self, name: str) -> tuple[float, float] | None:
+        """Mean and sample standard deviation over chips (0 for one chip) at the last evaluation, or None."""
+        values = self.get(name)
+        if values is None:
+            return None
+        last = values[-1][np.isfinite(values[-1])]
+        if not last.size:
+            return None
+        return float(last.mean()), float(last.std(ddof=1)) if last.size > 1 else 0.0
+
+    def total(self, name: str) -> int:
+        """Sum of a count over all evaluations and chips; 0 if the run has none."""
+        values = self.get(name)
+        return 0 if values is None else int(np.nansum(values))
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The contents of a run directory that a report shows.
+
+    Attributes:
+        directory: where the files are.
+        scenario: the resolved scenario, as plain data.
+        scenario_text: the same as its file has it.
+        manifest: what ``manifest.json`` says; keys may be missing.
+        metrics: the evaluations.
+        conductances: the file of the trained crossbars, or None if the run has none.
+    """
+
+    directory: Path
+    scenario: Mapping[str, Any]
+    scenario_text: str
+    manifest: Mapping[str, Any]
+    metrics: Metrics
+    conductances: Path | None
+
+
+def read_run(directory: Path) -> RunFiles:
+    """Read a run directory.
+
+    Raises:
+        InputError: it is none, or one of its files is damaged.
+    """
+    for name in (SCENARIO, MANIFEST):
+        if not (directory / name).is_file():
+            raise InputError(f"{directory} has no {name}; give the directory of a run, such as runs/quickstart-1")
+    conductances = directory / CONDUCTANCES
+    return RunFiles(
+        directory=directory,
+        scenario=read_yaml(directory / SCENARIO).data,
+        scenario_text=(directory / SCENARIO).read_text(),
+        manifest=_read_manifest(directory / MANIFEST),
+        metrics=_read_metrics(directory),
+        conductances=conductances if conductances.is_file() else None,
+    )
+
+
+def _read_manifest(path: Path) -> Mapping[str, Any]:
+    try:
+        manifest = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path}: damaged: {error}") from error
+    if not isinstance(manifest, dict):
+        raise InputError(f"{path}: damaged: a mapping is expected, not {type(manifest).__name__}")
+    return manifest
+
+
+def _read_metrics(directory: Path) -> Metrics:
+    """The table if the run has ended, else the journal of a run that is under way or was killed."""
+    path = directory / METRICS if (directory / METRICS).is_file() else directory / JOURNAL
+    try:
+        table = pyarrow.parquet.read_table(path) if path.suffix == ".parquet" else as_table(Journal(path).rows())
+        return Metrics.from_columns(table.to_pydict())
+    except (pyarrow.ArrowException, OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: damaged: {error}") from error
