@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any
@@ -10,8 +11,11 @@ from typing import Annotated, Any
 import pint
 from pydantic import BeforeValidator, WithJsonSchema
 
+LONGEST = 60
+"""Characters of a quantity; what is longer is none."""
+
 # No digits but one-digit exponents may stand in a unit: "s*10^10^10" must not be computed.
-_FACTOR = r"[A-Za-zµμΩ]+(?:\^-?\d)?"
+_FACTOR = r"[A-Za-zμΩ]+(?:\^-?\d)?"
 _QUANTITY = re.compile(
     rf"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{{1,3}})?)\s*(%|{_FACTOR}(?:\s?[*/]\s?{_FACTOR}){{0,4}})?\s*"
 )
@@ -34,10 +38,14 @@ def to_si(value: Any, unit: str) -> Any:
     """
     if not isinstance(value, str):
         return value
-    match = _QUANTITY.fullmatch(value[:100])
+    # Keyboards and character maps know two signs each for micro and ohm.
+    plain = unicodedata.normalize("NFKC", value[: LONGEST + 1])
+    match = _QUANTITY.fullmatch(plain) if len(value) <= LONGEST else None
     example = _EXAMPLES[unit]
     if match is None:
-        raise ValueError(f"{value[:100]!r} is no quantity; write a number, or a number and a unit such as {example!r}")
+        raise ValueError(
+            f"{value[:LONGEST]!r} is no quantity; write a number, or a number and a unit such as {example!r}"
+        )
     number, written = Decimal(match[1]), match[2]
     if not written:
         return float(number)

@@ -86,7 +86,7 @@ def _without_echoes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     return [error for error in errors if error["type"] != "too_short" or error["loc"] not in outer]
 
 
-class ProblemList(ValueError):  # noqa: N818 - several errors, not one
+class ProblemList(ValueError):
     """Several problems found by one validator; the loader reports each at its own path."""
 
     def __init__(self, problems: list[Problem]) -> None:

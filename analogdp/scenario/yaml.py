@@ -145,6 +145,13 @@ for _tag, _pattern, _first in (
         _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
 
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> ScalarNode:
+    # PyYAML writes these line breaks as they are, and reads them back as a space.
+    style = '"' if set(text) & set("\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _represent_text)
 _Dumper.add_representer(list, lambda dumper, values: dumper.represent_sequence("tag:yaml.org,2002:seq", values, True))
 
 
@@ -244,7 +251,7 @@ class _Reader:
         try:
             return _CONVERT[kind](text)
         except ValueError as error:
-            reason = "is too long a number" if "digits" in str(error) else f"is not a {kind}"
+            reason = "is too long a number" if "digits" in str(error) else f"is not of the type {kind}"
             _refuse(self.name, node.start_mark.line + 1, f"{text[:40]!r} {reason}")
 
     def _require_tag(self, node: Node, kind: str) -> None:
