@@ -45,12 +45,14 @@ class Settling:
 
     Attributes:
         state: the final states of the layers, ``(compartments, chips, batch, units)`` each; overwritten by the next batch.
-        steps: steps taken by the batch.
+        prediction: drive of the output layer at the last step, ``(chips, batch, out)``; overwritten by the next batch.
+        steps: steps taken by the slowest chip.
         settled_after: for each sample ``(chips, batch)`` the steps after which it was first seen to stay within the
             tolerance, or -1 if it did not; None if the clock has no tolerance.
     """
 
     state: tuple[Tensor, ...]
+    prediction: Tensor
     steps: int
     settled_after: Tensor | None
 
@@ -66,6 +68,20 @@ class _Workspace:
         self.quiet_step = clock.prepare(self.field, 0.0)
         self.noise = SettlingNoise(self.field, noise, decay)
         self.residual = torch.empty(self.field.layout.chips, batch, device=network.device, dtype=network.dtype)
+        # A chip stops when all its own samples have settled, whichever chips run beside it; alone it needs no copy.
+        self.kept = (self.layers, self.field.prediction)
+        if self.field.layout.chips > 1:
+            self.kept = (tuple(map(torch.empty_like, self.layers)), torch.empty_like(self.field.prediction))
+
+    def keep(self, chips: Tensor) -> None:
+        """Keep the present state of some chips ``(chips,)`` for the end of the settling."""
+        layers, prediction = self.kept
+        if layers is self.layers:
+            return
+        chosen = chips.view(-1, 1, 1)
+        torch.where(chosen, self.field.prediction, prediction, out=prediction)
+        for kept, present in zip(layers, self.layers, strict=True):
+            torch.where(chosen, present, kept, out=kept)
 
 
 class Simulation:
@@ -166,6 +182,8 @@ class Simulation:
     def settle(self) -> Settling:
         """Let the presented samples settle, as long as the clock says.
 
+        A chip has settled when all its samples are within the tolerance at once; its state is that of this moment.
+
         Raises:
             Diverged: with the first place that left the bounds.
         """
@@ -173,20 +191,23 @@ class Simulation:
         if clock.tolerance is None:
             self.advance(clock.steps)
             self._refuse_divergence()
-            return Settling(work.layers, self.step, None)
+            return Settling(work.layers, work.field.prediction, self.step, None)
         settled_after = torch.full_like(work.residual, -1, dtype=torch.int64)
+        finished = torch.zeros_like(settled_after[:, 0], dtype=torch.bool)
         while self.step < clock.steps:
             self.advance(min(clock.check_every, clock.steps - self.step), work.residual)
             settled = work.residual < clock.tolerance
-            first = settled & (settled_after < 0)
-            settled_after = torch.where(settled, torch.where(first, self.step, settled_after), -1)
+            after = torch.where(settled_after < 0, self.step, settled_after).masked_fill_(~settled, -1)
+            settled_after = torch.where(finished.unsqueeze(1), settled_after, after)
+            work.keep(~finished)
+            finished |= settled.all(1)
             # The one read-back of this chunk of steps.
-            all_settled, bounded = torch.stack((settled.all(), _bounded(work.state).all())).tolist()
+            all_finished, bounded = torch.stack((finished.all(), _bounded(work.state).all())).tolist()
             if not bounded:
                 self._refuse_divergence()
-            if all_settled:
+            if all_finished:
                 break
-        return Settling(work.layers, self.step, settled_after)
+        return Settling(*work.kept, self.step, settled_after)
 
     @property
     def _workspace(self) -> _Workspace:

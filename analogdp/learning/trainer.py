@@ -157,9 +157,9 @@ class Trainer:
         stream = self._stream.at(self.update)
         self.simulation.present(inputs, targets, self._beta, stream.child("settling"))
         settling = self.simulation.settle()
-        loss = self.network.loss.value(self.simulation.field.prediction, targets)
+        loss = self.network.loss.value(settling.prediction, targets)
         labels = self.dataset.train_labels
-        correct = None if labels is None else self.simulation.field.prediction.argmax(-1) == labels[rows]
+        correct = None if labels is None else settling.prediction.argmax(-1) == labels[rows]
         report = self._updater.apply(self._local_updates(inputs, settling), stream.child("writing"))
         self._interval.add(loss, correct, settling, report)
         self.update += 1
