@@ -48,7 +48,7 @@ def _written(place: Sequence[int | str], data: Any) -> list[str]:
     for part in place:
         if _has(data, part):
             data = data[part]
-        elif data is None or (isinstance(data, Mapping) and _may_be_field(part)):
+        elif data is None or _may_be_field(part):
             data = None  # what is missing, or has a default, has nothing written below it
         else:
             continue

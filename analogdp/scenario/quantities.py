@@ -77,7 +77,7 @@ _NAMES = {
 def _annotation(unit: str) -> Any:
     schema = {
         "anyOf": [{"type": "number"}, {"type": "string"}],
-        "description": f"a number in {unit}, or a string with a unit such as '{_EXAMPLES[unit]}'",
+        "description": f"{_NAMES[unit]}: a number in SI units, or text with a unit such as '{_EXAMPLES[unit]}'",
     }
     return BeforeValidator(lambda value: to_si(value, unit)), WithJsonSchema(schema)
 

@@ -114,7 +114,7 @@ def _spread(value: Any) -> Any:
     return {"std": value} if isinstance(value, int | float | str) else value
 
 
-SpreadField = Annotated[Spread, BeforeValidator(_spread)]
+SpreadField = Annotated[Spread, BeforeValidator(_spread, json_schema_input_type=Ratio | Spread)]
 
 
 class MismatchSettings(Settings):

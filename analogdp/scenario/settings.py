@@ -19,7 +19,7 @@ from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCu
 
 from analogdp.errors import Problem
 from analogdp.registry import Registry, suggestion
-from analogdp.scenario.words import in_words, unknown_key
+from analogdp.scenario.words import in_words, shown, unknown_key
 
 if TYPE_CHECKING:
     from analogdp.scenario.schema import Scenario
@@ -112,7 +112,7 @@ class OneOf:
         if isinstance(value, str):
             value = {self.key: value}
         if not isinstance(value, Mapping):
-            raise ValueError(f"expected a mapping such as {{{self.key}: {self.default}}}, not {value!r}")
+            raise ValueError(f"expected a mapping such as {{{self.key}: {self.default}}}, not {shown(value)}")
         name = value.get(self.key, self.default)
         if name not in self.registry:
             problem = f"unknown {self.registry.kind} {name!r}: {suggestion(str(name), self.registry.names())}"
