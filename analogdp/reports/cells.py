@@ -16,9 +16,6 @@ Values = NDArray[np.float64]
 LARGEST_MAP = 256
 """Rows and columns of a map; larger arrays are averaged over blocks."""
 
-MOST_CHIPS_MAPPED = 8
-"""Chips whose maps are shown; distributions are over all of them."""
-
 BINS = 60
 MAPS = ("target", "achieved", "difference", "plus_writes", "minus_writes")
 
@@ -90,8 +87,11 @@ class CrossbarSummary:
         return np.log10(counts, out=np.full(counts.shape, np.nan), where=counts > 0)
 
 
-def summarise(crossbar: CrossbarConductances) -> CrossbarSummary:
-    """Reduce a crossbar to what a report shows; values that are not finite are left out of the distributions."""
+def summarise(crossbar: CrossbarConductances, mapped: int) -> CrossbarSummary:
+    """Reduce a crossbar to what a report shows, with maps of the first ``mapped`` chips.
+
+    Distributions are over all chips; values that are not finite are left out of them.
+    """
     target, achieved = _double(crossbar.target_weights), _double(crossbar.weights)
     error = achieved - target
     plus, minus = _double(crossbar.plus), _double(crossbar.minus)
@@ -117,7 +117,7 @@ def summarise(crossbar: CrossbarConductances) -> CrossbarSummary:
         writes=_histogram({"plus": writes[0], "minus": writes[1]}, _count_edges(int(writes.max()))),
         maps={
             chip: {name: block_average(values[place], block) for name, values in zip(MAPS, layers, strict=True)}
-            for place, chip in enumerate(crossbar.chips[:MOST_CHIPS_MAPPED])
+            for place, chip in enumerate(crossbar.chips[:mapped])
         },
         block=block,
         deviation=float(np.sqrt(np.mean(_finite(error) ** 2))) if _finite(error).size else float("nan"),

@@ -105,7 +105,7 @@ def charts(metrics: Metrics) -> list[Chart]:
             "Settling",
             (Panel("steps until settled", steps), Panel("samples settled (%)", settled, limits=(-4, 104))),
         ),
-        Chart("pulses", "Write pulses", (Panel("pulses per chip since the last evaluation", pulses),)),
+        Chart("pulses", "Write pulses per chip, since the previous evaluation", (Panel("pulses", pulses),)),
     ]
     drawn = [Chart(chart.name, chart.title, tuple(panel for panel in chart.panels if panel.curves)) for chart in wanted]
     return [chart for chart in drawn if chart.panels]

@@ -49,8 +49,9 @@ def headline(run: RunFiles) -> list[Fact]:
     if chips > 1:
         facts.append(Fact("Chips", count(chips), "independent draws of mismatch"))
     if metrics.updates.size:
-        epochs = f"{metrics.epochs[-1]:.0f} epochs"
-        facts.append(Fact("Weight updates", count(int(metrics.updates[-1])), epochs))
+        epochs = int(metrics.epochs[-1])
+        note = "1 epoch" if epochs == 1 else f"{count(epochs)} epochs"
+        facts.append(Fact("Weight updates", count(int(metrics.updates[-1])), note))
     up, down = metrics.total("pulses_up"), metrics.total("pulses_down")
     if up or down:
         facts.append(Fact("Write pulses, all chips", count(up + down), f"{count(up)} up, {count(down)} down"))

@@ -18,6 +18,11 @@ _FONT = {"family": "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": 1
 _LINES = {"showline": True, "linecolor": GREY, "gridcolor": "#e8eaee", "zeroline": False}
 _AXIS = {**_LINES, "ticks": "outside", "tickcolor": GREY}
 _MOST_TILE_LINES = 16
+_MOST_EPOCH_TICKS = 21
+
+# Shares of the width: even thirds, or maps with room for a scale of colours beside the second and the third.
+_EVEN = ((0.0, 0.28), (0.36, 0.64), (0.72, 1.0))
+_MAPS = ((0.0, 0.25), (0.3, 0.55), (0.69, 0.94))
 
 
 def chart_figure(chart: Chart, metrics: Metrics) -> go.Figure:
@@ -27,20 +32,24 @@ def chart_figure(chart: Chart, metrics: Metrics) -> go.Figure:
         for curve in panel.curves:
             for trace in _traces(curve, metrics):
                 figure.add_trace(trace, row=1, col=column)
-        figure.update_xaxes(title="epoch", row=1, col=column)
+        figure.update_xaxes(
+            title="epoch", dtick=1 if len(metrics.epochs) <= _MOST_EPOCH_TICKS else None, row=1, col=column
+        )
         kind = "log" if panel.logarithmic else "linear"
         figure.update_yaxes(title=panel.label, type=kind, range=panel.limits, row=1, col=column)
-    return _styled(figure, 360)
+        if panel.logarithmic:
+            figure.update_yaxes(dtick="D2", row=1, col=column)
+    figure = _styled(figure, 340)
+    figure.update_layout(legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"})
+    return figure
 
 
 def distribution_figure(summary: CrossbarSummary) -> go.Figure:
     """Over all cells and chips: conductances, target against achieved weights, and their difference."""
-    figure = make_subplots(
-        rows=1, cols=3, horizontal_spacing=0.085, subplot_titles=("Conductances", "Target and achieved", "Error")
-    )
+    figure = _panels(_EVEN, ("Conductances", "Target and achieved", "Error"))
     factor, letter = prefix(summary.high)
-    for name, label, colour in (("plus", "G+", PLUS), ("minus", "G−", MINUS)):
-        figure.add_trace(_bars(summary.conductances, name, label, colour, factor), row=1, col=1)
+    for trace in _pair(summary.conductances, factor):
+        figure.add_trace(trace, row=1, col=1)
     for bound in (summary.low, summary.high):
         figure.add_vline(x=bound / factor, line={"color": GREY, "dash": "dot", "width": 1.5}, row=1, col=1)
     figure.add_trace(_agreement(summary), row=1, col=2)
@@ -54,32 +63,42 @@ def distribution_figure(summary: CrossbarSummary) -> go.Figure:
         figure.update_xaxes(title=title, row=1, col=column)
     for column, title in enumerate(("cells", "achieved weight", "pairs"), start=1):
         figure.update_yaxes(title=title, row=1, col=column)
-    figure.update_layout(barmode="overlay", bargap=0)
-    return _styled(figure, 360)
+    return _styled(figure, 360, legend_right=_EVEN[0][1])
 
 
 def weight_maps(summary: CrossbarSummary) -> go.Figure:
     """For each chip: target weights, achieved weights and their difference, zero being white."""
-    figure = _map_grid(("Target weights", "Achieved weights", "Achieved − target"))
+    figure = _panels(_MAPS, ("Target weights", "Achieved weights", "Achieved − target"))
     _add_maps(figure, summary, ("target", "achieved", "difference"), ("coloraxis", "coloraxis", "coloraxis2"))
     reach, error = largest(summary.maps, "target", "achieved"), largest(summary.maps, "difference")
     figure.update_layout(
-        coloraxis=_colours(DIVERGING, -reach, reach, 0.625), coloraxis2=_colours(DIVERGING, -error, error, 1.0)
+        coloraxis=_colours(DIVERGING, -reach, reach, _MAPS[1][1]),
+        coloraxis2=_colours(DIVERGING, -error, error, _MAPS[2][1]),
     )
     return _styled(figure, 430)
 
 
 def write_maps(summary: CrossbarSummary) -> go.Figure:
     """For each chip: how often each cell was written; and the distribution of that over all chips."""
-    figure = _map_grid(("Pulses on G+ cells", "Pulses on G− cells", "Pulses per cell, all chips"))
+    panels = (*_MAPS[:2], (_MAPS[2][0], 1.0))
+    figure = _panels(panels, ("Pulses on G+ cells", "Pulses on G− cells", "Pulses per cell, all chips"))
     _add_maps(figure, summary, ("plus_writes", "minus_writes"), ("coloraxis", "coloraxis"))
-    for name, label, colour in (("plus", "G+", PLUS), ("minus", "G−", MINUS)):
-        figure.add_trace(_bars(summary.writes, name, label, colour, 1.0), row=1, col=3)
+    for trace in _pair(summary.writes, 1.0):
+        figure.add_trace(trace, row=1, col=3)
     figure.update_xaxes(title="pulses", row=1, col=3)
     figure.update_yaxes(title="cells", row=1, col=3)
     most = largest(summary.maps, "plus_writes", "minus_writes")
-    figure.update_layout(coloraxis=_colours(SEQUENTIAL, 0, most, 0.625), barmode="overlay", bargap=0)
-    return _styled(figure, 430)
+    figure.update_layout(coloraxis=_colours(SEQUENTIAL, 0, most, panels[1][1]))
+    return _styled(figure, 430, legend_right=1.0)
+
+
+def _panels(extents: Sequence[tuple[float, float]], titles: Sequence[str]) -> go.Figure:
+    """Axes side by side, over the given shares of the width, each under its title."""
+    figure = make_subplots(rows=1, cols=len(extents), subplot_titles=titles)
+    for column, extent in enumerate(extents, start=1):
+        figure.update_xaxes(domain=extent, row=1, col=column)
+        figure.layout.annotations[column - 1].x = sum(extent) / 2
+    return figure
 
 
 def _traces(curve: Curve, metrics: Metrics) -> list[go.Scatter]:
@@ -115,6 +134,14 @@ def _traces(curve: Curve, metrics: Metrics) -> list[go.Scatter]:
     return traces
 
 
+def _pair(histogram: Histogram, factor: float) -> list[go.Bar]:
+    """The plus and the minus cells of pairs, one over the other."""
+    return [
+        _bars(histogram, name, label, colour, factor)
+        for name, label, colour in (("plus", "G+", PLUS), ("minus", "G−", MINUS))
+    ]
+
+
 def _bars(histogram: Histogram, name: str, label: str, colour: str, factor: float, legend: bool = True) -> go.Bar:
     widths = np.diff(histogram.edges) / factor
     return go.Bar(
@@ -141,10 +168,6 @@ def _agreement(summary: CrossbarSummary) -> go.Heatmap:
         showscale=False,
         hovertemplate="target %{x:.3g}, achieved %{y:.3g}: %{customdata} pairs<extra></extra>",
     )
-
-
-def _map_grid(titles: Sequence[str]) -> go.Figure:
-    return make_subplots(rows=1, cols=len(titles), horizontal_spacing=0.085, subplot_titles=titles)
 
 
 def _add_maps(figure: go.Figure, summary: CrossbarSummary, names: Sequence[str], axes: Sequence[str]) -> None:
@@ -181,11 +204,11 @@ def _add_tile_borders(figure: go.Figure, summary: CrossbarSummary, column: int) 
 
 
 def _colours(scale: str, low: float, high: float, right: float) -> dict[str, object]:
-    bar = {"x": right, "xanchor": "left", "thickness": 11, "len": 1.0, "outlinewidth": 0, "tickfont": {"size": 11}}
+    bar = {"x": right + 0.008, "xanchor": "left", "xpad": 0, "ypad": 0, "thickness": 11, "len": 1.0, "outlinewidth": 0}
     return {"colorscale": scale, "cmin": low, "cmax": high, "colorbar": bar}
 
 
-def _styled(figure: go.Figure, height: int) -> go.Figure:
+def _styled(figure: go.Figure, height: int, legend_right: float = 1.0) -> go.Figure:
     figure.update_xaxes(**_AXIS)
     figure.update_yaxes(**_AXIS)
     figure.update_annotations(font={"size": 14})
@@ -196,6 +219,8 @@ def _styled(figure: go.Figure, height: int) -> go.Figure:
         margin={"l": 70, "r": 20, "t": 45, "b": 55},
         paper_bgcolor="white",
         plot_bgcolor="white",
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+        barmode="overlay",
+        bargap=0,
+        legend={"x": legend_right, "xanchor": "right", "y": 1, "yanchor": "top", "bgcolor": "rgba(255,255,255,0.7)"},
     )
     return figure

@@ -1,5 +1,12 @@
 "use strict";
-const settings = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+// Plotly's own tool bar would offer to send the figure to a server.
+const settings = {
+  responsive: true,
+  displaylogo: false,
+  showSendToCloud: false,
+  plotlyServerURL: "",
+  modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+};
 const figures = JSON.parse(document.getElementById("figures").textContent);
 for (const [name, figure] of Object.entries(figures)) {
   Plotly.newPlot(name, figure.data, figure.layout, settings);

@@ -11,7 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from analogdp.reports.cells import MOST_CHIPS_MAPPED, CrossbarSummary
+from analogdp.reports.cells import CrossbarSummary
 from analogdp.reports.curves import Chart
 from analogdp.reports.facts import Fact, Row, card_rows, file_rows, headline, provenance_rows, status
 from analogdp.reports.figures import chart_figure, distribution_figure, weight_maps, write_maps
@@ -19,7 +19,10 @@ from analogdp.reports.source import RunFiles
 from analogdp.reports.style import MOST_LINES, count, quantity
 
 # Nothing may be loaded from anywhere, and nothing sent: the page works from a disk without a network.
-_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "base-uri 'none'; form-action 'none'"
+)
 
 
 @dataclass(frozen=True)
@@ -122,14 +125,15 @@ def _crossbars(crossbars: Sequence[CrossbarSummary], omitted: int) -> _Part:
 
 def _chip_selector(summary: CrossbarSummary) -> str:
     explanation = (
-        "Rows of a map are word lines (inputs), columns are bit lines (outputs); dotted lines are borders of tiles. "
+        "Rows of a map are word lines (inputs), columns are bit lines (outputs); dotted lines on them are borders of tiles. "
         "Colours saturate at the 99.5th percentile. Dotted lines in histograms mark the card's nominal range; "
         "the red line is where achieved and target weights are equal; shades are logarithmic."
     )
     if len(summary.chips) == 1:
         return f'<p class="caption">{explanation}</p>'
     options = "".join(f'<option value="{chip}">chip {chip}</option>' for chip in summary.maps)
-    rest = f" (the first {MOST_CHIPS_MAPPED} of {len(summary.chips)})" if len(summary.chips) > len(summary.maps) else ""
+    shown, chips = len(summary.maps), len(summary.chips)
+    rest = f" (the first {shown} of {chips})" if chips > shown else ""
     return (
         f'<p class="selector"><label>Maps of <select id="chip">{options}</select></label>{rest}</p>\n'
         f'<p class="caption">{explanation} Histograms are over all chips.</p>'

@@ -60,7 +60,7 @@ def draw_distributions(summary: CrossbarSummary) -> Figure:
     agreement.set(title="Target and achieved", xlabel="target weight", ylabel="achieved weight")
     _draw_bars(error, summary.error, {"error": ("error", GREY)}, 1.0)
     error.set(title=f"Error, {summary.deviation:.3g} rms", xlabel="achieved − target weight", ylabel="pairs")
-    figure.suptitle(_heading(summary))
+    _title(figure, _heading(summary))
     return figure
 
 
@@ -72,7 +72,7 @@ def draw_weights(summary: CrossbarSummary) -> Figure:
     titles = (("target", "Target weights"), ("achieved", "Achieved weights"), ("difference", "Achieved − target"))
     for axis, (name, title), limit in zip(axes, titles, (reach, reach, error), strict=True):
         _draw_map(axis, summary, maps[name], title, (DIVERGING, -limit, limit))
-    figure.suptitle(f"{_heading(summary)}, chip {chip}")
+    _title(figure, f"{_heading(summary)}, chip {chip}")
     return figure
 
 
@@ -87,7 +87,7 @@ def draw_writes(summary: CrossbarSummary) -> Figure:
     _draw_bars(pulses, summary.writes, {"plus": ("G+", PLUS), "minus": ("G−", MINUS)}, 1.0)
     pulses.legend(frameon=False)
     pulses.set(title="Pulses per cell, all chips", xlabel="pulses", ylabel="cells")
-    figure.suptitle(f"{_heading(summary)}, chip {chip}")
+    _title(figure, f"{_heading(summary)}, chip {chip}")
     return figure
 
 
@@ -132,6 +132,11 @@ def _draw_map(
     )
     axis.figure.colorbar(picture, ax=axis, fraction=0.046)
     axis.set(title=title, xlabel="bit line (output)", ylabel="word line (input)")
+
+
+def _title(figure: Figure, text: str) -> None:
+    """A title as it is written: a dollar sign in a name starts no formula."""
+    figure.suptitle(text, parse_math=False)
 
 
 def _heading(summary: CrossbarSummary) -> str:

@@ -17,6 +17,12 @@ from analogdp.runs.directory import PLOTS, REPORT
 MOST_CROSSBARS = 12
 """Synapses shown in full; a page of hundreds could not be opened."""
 
+MOST_CHIPS_MAPPED = 8
+"""Chips of a synapse whose maps are shown."""
+
+MOST_MAPPED = 24
+"""Synapses times chips whose maps are shown; a large one takes 2 MB of the page."""
+
 
 def write_report(directory: Path) -> Path:
     """Write ``report.html`` and ``plots/*.png`` of a run, from nothing but the files in its directory.
@@ -35,7 +41,9 @@ def write_report(directory: Path) -> Path:
     """
     run = read_run(Path(directory))
     layers = [] if run.conductances is None else layers_in(run.conductances)
-    crossbars = [_summary(run.conductances, layer) for layer in layers[:MOST_CROSSBARS] if run.conductances]
+    shown = layers[:MOST_CROSSBARS]
+    chips = min(MOST_CHIPS_MAPPED, MOST_MAPPED // max(len(shown), 1))
+    crossbars = [_summary(run.conductances, layer, chips) for layer in shown if run.conductances]
     drawn = charts(run.metrics)
     write_pictures(run.directory / PLOTS, drawn, run.metrics, crossbars)
     target = run.directory / REPORT
@@ -43,6 +51,6 @@ def write_report(directory: Path) -> Path:
     return target
 
 
-def _summary(path: Path, layer: int) -> CrossbarSummary:
+def _summary(path: Path, layer: int, mapped: int) -> CrossbarSummary:
     """One crossbar; only one is held in memory at a time."""
-    return summarise(read_conductances(path, layer=layer)[layer])
+    return summarise(read_conductances(path, layer=layer)[layer], mapped)
