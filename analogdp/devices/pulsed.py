@@ -45,8 +45,12 @@ class PulsedDevice(DeviceModel):
         return cls(parameters, low, high)
 
     def slope(self, parameters: dict[str, Tensor], rising: Tensor) -> Tensor | None:
-        """Relative fall of a step per unit of weight, for up steps where ``rising`` and down steps elsewhere; None
-        for 0."""
+        """Relative fall of a step per unit of weight; None for 0.
+
+        Args:
+            parameters: of the cells.
+            rising: 1 where the pulses are up, 0 elsewhere.
+        """
         return None
 
     def sample(self, shape: tuple[int, ...], stream: Stream) -> DeviceState:
@@ -69,9 +73,9 @@ class PulsedDevice(DeviceModel):
 
     def pulse(self, state: DeviceState, count: Tensor, stream: Stream) -> None:
         stored, parameters = state.variables["stored"], state.parameters
-        rising = count > 0
         pulses = count.abs()
-        step = torch.where(rising, parameters["step_up"], parameters["step_down"])
+        rising = count.clamp(0.0, 1.0)
+        step = torch.lerp(parameters["step_down"], parameters["step_up"], rising)
         slope = self.slope(parameters, rising)
         mean, std = change_moments(stored, step, slope, pulses, self.parameters.cycle_noise, self.additive)
         stored.add_(mean)
@@ -111,4 +115,4 @@ class PulsedDevice(DeviceModel):
         stored, visible = state.variables["stored"], state.variables["visible"]
         std = self.parameters.write_noise * self.parameters.step
         shown = stream.child("show").normal(tuple(stored.shape[1:])).mul_(std).add_(stored).clamp_(min=self.floor)
-        visible.copy_(shown if pulses is None else torch.where(pulses > 0, shown, visible))
+        visible.lerp_(shown, torch.ones_like(stored) if pulses is None else pulses.clamp(max=1.0))

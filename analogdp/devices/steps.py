@@ -78,7 +78,7 @@ class LinearStep(PulsedDevice):
         return state
 
     def slope(self, parameters: dict[str, Tensor], rising: Tensor) -> Tensor:
-        return torch.where(rising, parameters["rate_up"], parameters["rate_down"])
+        return torch.lerp(parameters["rate_down"], parameters["rate_up"], rising)
 
     def relax(self, state: DeviceState, elapsed: float, stream: Stream) -> None:
         """The weight decays exponentially to 0 with the card's ``lifetime``."""
@@ -117,7 +117,7 @@ class SoftBounds(PulsedDevice):
     rests_at_bounds = True
 
     def slope(self, parameters: dict[str, Tensor], rising: Tensor) -> Tensor:
-        return torch.where(rising, parameters["upper"], parameters["lower"]).reciprocal_()
+        return torch.lerp(parameters["lower"], parameters["upper"], rising).reciprocal_()
 
     def reference(self, state: DeviceState, stream: Stream) -> Tensor:
         """Conductance of a fixed cell at weight 0 or at each device's symmetry point, with the card's error."""

@@ -1,0 +1,144 @@
+"""Device cards: those that are shipped, and what a wrong one is told."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import torch
+from pydantic import ValidationError
+
+from analogdp import library
+from analogdp.devices import CardField, DeviceCard, load_card
+from analogdp.errors import InputError, ScenarioError
+from analogdp.scenario.settings import Settings
+from analogdp.streams import Stream
+
+SHIPPED = "capacitor ecram_li ecram_mo gokmen_vlasov idealized reram_array_hfo2 reram_array_om reram_sb".split()
+CARD = """
+name: mine
+model: constant
+material: paper
+source: this test
+low: 10 uS
+high: 20 uS
+parameters: {step: 0.01}
+"""
+
+
+class Section(Settings):
+    device: CardField
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+def problems(action: Any) -> str:
+    with pytest.raises(ScenarioError) as caught:
+        action()
+    return str(caught.value)
+
+
+def test_the_shipped_cards_are_those_of_the_literature() -> None:
+    assert set(SHIPPED) <= set(library.names("devices"))
+
+
+@pytest.mark.parametrize("name", library.names("devices"))
+def test_a_shipped_card_says_what_it_is_and_can_be_written(name: str) -> None:
+    card = load_card(name)
+    assert card.name == name
+    assert card.material
+    assert card.source
+    assert "assumption" in card.note
+    device = card.device()
+    state = device.sample((1, 4, 5), Stream(0, "cells"))
+    before = device.conductance(state).clone()
+    device.pulse(state, torch.full((1, 1, 4, 5), 3.0), Stream(0, "write"))
+    assert (device.conductance(state) != before).any()
+
+
+@pytest.mark.parametrize("name", library.names("devices"))
+def test_hardly_any_device_of_a_shipped_card_is_cut_at_zero_conductance(name: str) -> None:
+    device = load_card(name).device()
+    lower = device.sample((1, 200, 200), Stream(0, "cells")).parameters["lower"]
+    assert (lower <= lower.min() + 1e-6).double().mean().item() < 0.006
+
+
+def test_a_card_is_known_by_name_and_by_path(tmp_path: Path) -> None:
+    assert load_card("reram_sb").parameters.step == 0.002  # type: ignore[attr-defined]
+    assert math.isclose(load_card(write(tmp_path, CARD)).high, 20e-6)
+
+
+def test_values_of_a_card_can_be_replaced() -> None:
+    card = load_card("reram_sb", {"step": 0.01, "high": "90 uS"})
+    assert (card.parameters.step, card.high) == (0.01, pytest.approx(90e-6))  # type: ignore[attr-defined]
+    assert card.source == load_card("reram_sb").source
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["reram_sb", {"card": "reram_sb"}, {"card": "reram_sb", "read_noise": "1 %"}, load_card("ecram_li").model_dump(mode="json")],
+)
+def test_a_scenario_may_name_a_card_change_it_or_write_it_out(written: Any) -> None:
+    card = Section.model_validate({"device": written}).device
+    assert Section.model_validate(Section(device=card).model_dump(mode="json")).device == card
+
+
+def test_a_scenario_may_name_a_file(tmp_path: Path) -> None:
+    assert Section.model_validate({"device": str(write(tmp_path, CARD))}).device.name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("low: 10 uS", "low: 10", r"mine.yaml:6: low: 10 has no unit; write for example '20 uS'"),
+        ("low: 10 uS", "low: 30 uS", "low: 3e-05 S is not below the card's high, 2e-05 S"),
+        ("low: 10 uS", "low: 3 V", "low: '3 V' is not a conductance"),
+        ("low: 10 uS", "", "low: is required"),
+        ("step: 0.01", "step: -1", "parameters.step: -1 is out of range; allowed: above 0, at most 2"),
+        ("step: 0.01", "stepp: 0.01", "parameters.stepp: unknown key 'stepp'; did you mean 'step'"),
+        ("step: 0.01", "step: 0.01, lower: 0.5", "parameters.lower: 0.5 is out of range"),
+        ("model: constant", "model: konstant", "unknown device model 'konstant': did you mean 'constant'"),
+        (CARD, "- a list", "mine.yaml"),
+    ],
+)
+def test_a_wrong_card_is_told_what_is_wrong(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = write(tmp_path, CARD.replace(old, new))
+    assert said in problems(lambda: load_card(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"setp": 1}, "setp: unknown key 'setp': did you mean 'step'?"),
+        ({"step": 5}, "step: 5 is out of range; allowed: above 0, at most 2"),
+        ({"slope_up": 0.1}, "slope_up: unknown key 'slope_up'"),
+        ({"low": "1 S"}, "not below the card's high"),
+    ],
+)
+def test_a_wrong_change_is_told_what_is_wrong(changes: dict[str, Any], said: str) -> None:
+    assert said in problems(lambda: load_card("reram_sb", changes))
+
+
+def test_an_unknown_card_is_told_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'reram_sb'"):
+        load_card("rerram_sb")
+    with pytest.raises(ValidationError, match="did you mean 'reram_sb'"):
+        Section.model_validate({"device": "rerram_sb"})
+
+
+def test_the_schema_of_a_section_with_a_card_accepts_what_the_section_accepts() -> None:
+    schema = Section.model_json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for written in ("reram_sb", {"card": "reram_sb", "step": 0.1}, load_card("capacitor").model_dump(mode="json")):
+        jsonschema.validate({"device": written}, schema)
+
+
+def test_a_resolved_card_records_every_parameter() -> None:
+    plain = load_card("reram_sb").model_dump(mode="json")
+    assert plain["parameters"]["read_noise"] == 0.0
+    assert DeviceCard.model_validate(plain) == load_card("reram_sb")
