@@ -48,10 +48,9 @@ def resolve_device(name: str) -> torch.device:
 def _layer(scenario: Scenario, loss: Loss, units: int, stream: Stream) -> Layer:
     model: type[NeuronModel] = registry.neurons.get(scenario.neuron.model)
     neuron = model.build(scenario.neuron, loss, scenario.mismatch, units, stream)
-    shape = (len(model.compartments), 1, units)
-    tau = mismatch.relative(scenario.neuron.tau, scenario.mismatch.tau, shape, stream.child("tau"))
-    if isinstance(tau, Tensor):
-        tau = tau.transpose(0, 1).contiguous()
+    tau = mismatch.relative(
+        scenario.neuron.tau, scenario.mismatch.tau, len(model.compartments), units, stream.child("tau")
+    )
     bias = None
     if scenario.network.bias:
         bias = torch.zeros(len(stream.chips), 1, units, device=stream.device, dtype=stream.dtype)

@@ -108,19 +108,23 @@ class Dyadic(NeuronModel):
     def build(cls, settings: NeuronSettings, loss: Loss, spread: MismatchSettings, units: int, stream: Stream) -> Self:
         assert isinstance(settings, DyadicSettings)
         push, pull = cls.nominal_gains(settings.alpha)
-        per_neuron, per_compartment = (1, units), (2, 1, units)
-        gain = mismatch.relative(1.0, spread.gain, per_compartment, stream.child("gain"))
-        offset = mismatch.additive(0.0, spread.offset, per_compartment, stream.child("offset"))
+
+        def gain(name: str, nominal: float) -> Tensor | float:
+            varied = mismatch.additive(nominal, spread.alpha, 1, units, stream.child(name))
+            return varied.squeeze(0) if isinstance(varied, Tensor) else varied
+
+        transfer = mismatch.relative(1.0, spread.gain, 2, units, stream.child("gain"))
+        offset = mismatch.additive(0.0, spread.offset, 2, units, stream.child("offset"))
         return cls(
             activation=make_activation(settings.activation),
             loss=loss,
-            push=mismatch.additive(push, spread.alpha, per_neuron, stream.child("push")),
-            pull=mismatch.additive(pull, spread.alpha, per_neuron, stream.child("pull")),
-            mix=mismatch.additive(settings.alpha, spread.alpha, per_neuron, stream.child("mix")),
+            push=gain("push", push),
+            pull=gain("pull", pull),
+            mix=gain("mix", settings.alpha),
             beta=settings.beta,
             nudge=settings.output if isinstance(settings, DualPropagationSettings) else "explicit",
-            gain=gain.transpose(0, 1).contiguous() if isinstance(gain, Tensor) else None,
-            offset=offset.transpose(0, 1).contiguous() if isinstance(offset, Tensor) else None,
+            gain=transfer if isinstance(transfer, Tensor) else None,
+            offset=offset if isinstance(offset, Tensor) else None,
         )
 
     @staticmethod

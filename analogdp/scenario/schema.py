@@ -51,6 +51,10 @@ class SynapseSettings(Settings):
         """Memory in bytes that one weight takes on one chip, its devices and an update's temporaries included."""
         return dtype_bytes
 
+    def read_passes(self) -> int:
+        """Passes over its inputs and outputs that a read takes beside the product: converters, noise."""
+        return 0
+
 
 class ClockSettings(Settings, ABC):
     """What every clock's section has."""
@@ -99,10 +103,20 @@ class NetworkSettings(Settings):
 
 
 class Spread(Settings):
-    """How a parameter varies from neuron to neuron: its standard deviation and the shape of the distribution."""
+    """How a parameter varies: from neuron to neuron, and further between the compartments of one neuron.
 
-    std: Ratio = Field(default=0.0, ge=0, le=1)
+    Compartments lie side by side on a chip and match much better than distant neurons do. How well matters: a difference in
+    gain or offset between them is an error signal that no label asked for.
+    """
+
+    std: Ratio = Field(default=0.0, ge=0, le=1, description="standard deviation from neuron to neuron")
+    compartments: Ratio = Field(
+        default=0.0, ge=0, le=1, description="standard deviation between a neuron's compartments"
+    )
     distribution: Literal["normal", "lognormal", "uniform"] = "normal"
+
+    def __bool__(self) -> bool:
+        return bool(self.std or self.compartments)
 
 
 def _by_name(name: str) -> Any:
@@ -120,21 +134,26 @@ SpreadField = Annotated[Spread, BeforeValidator(_spread, json_schema_input_type=
 class MismatchSettings(Settings):
     """Device-to-device variation of the neurons; drawn once for every chip. A bare number is a standard deviation."""
 
-    tau: SpreadField = Field(default=Spread(), description="relative, per compartment")
+    tau: SpreadField = Field(default=Spread(), description="membrane time constant, relative")
     alpha: SpreadField = Field(
-        default=Spread(), description="absolute, drawn separately for push gain, pull gain and mixing weight"
+        default=Spread(), description="push gain, pull gain and mixing weight, each on its own; absolute"
     )
-    gain: SpreadField = Field(default=Spread(), description="relative, of the transfer function, per compartment")
-    offset: SpreadField = Field(default=Spread(), description="absolute, added to the drive, per compartment")
+    gain: SpreadField = Field(default=Spread(), description="factor of the transfer function, relative")
+    offset: SpreadField = Field(default=Spread(), description="added to the drive, absolute")
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
-        return [
+        problems = [
             Problem(
                 f"{name}.distribution", f"a lognormal spread needs a positive mean, which {name} has not; use normal"
             )
             for name in ("alpha", "offset")
             if getattr(self, name).distribution == "lognormal"
         ]
+        if self.alpha.compartments:
+            problems.append(
+                Problem("alpha.compartments", "push, pull and mixing belong to the neuron as a whole; use alpha.std")
+            )
+        return problems
 
 
 class NoiseSettings(Settings):

@@ -9,7 +9,9 @@ def test_initial_weights_have_variance_gain_squared_over_fan_in(make_scenario):
 
 
 def test_a_chip_is_the_same_whichever_chips_are_built_with_it(make_scenario):
-    scenario = make_scenario(chips=4, mismatch={"tau": 0.1, "alpha": 0.02, "offset": 0.01, "gain": 0.1})
+    scenario = make_scenario(
+        chips=4, mismatch={"tau": 0.1, "alpha": 0.02, "offset": 0.01, "gain": {"compartments": 0.1}}
+    )
     together, alone = build(scenario), build(scenario, chips=(2,))
     assert alone.chip_indices == (2,)
     for mine, theirs in zip(alone.layers, together.layers, strict=True):

@@ -15,7 +15,7 @@ def test_sizes_that_do_not_chain_are_refused(make_network):
 def test_equal_time_constants_stay_a_number_and_spread_ones_fill_the_state(make_network):
     network = make_network()
     assert network.tau(network.layout(3)) == 1e-6
-    spread = make_network(mismatch={"tau": 0.1}, chips=2)
+    spread = make_network(mismatch={"tau": {"std": 0.1, "compartments": 0.1}}, chips=2)
     tau = spread.tau(spread.layout(3))
     first, _ = spread.layout(3).views(tau)
     assert tau.shape == (spread.layout(3).size,)

@@ -88,7 +88,11 @@ def test_results_are_the_same_with_and_without_a_buffer(model, mismatch):
 
 
 def test_gain_multiplies_the_transfer_function_and_offset_adds_to_the_drive_of_each_compartment():
-    neuron, a, d = dyads(DualPropagation, gain=0.1, offset=0.2), random(2, 3, 6), random(2, 3, 6, seed=1)
+    neuron, a, d = (
+        dyads(DualPropagation, gain={"std": 0.1, "compartments": 0.1}, offset={"compartments": 0.2}),
+        random(2, 3, 6),
+        random(2, 3, 6, seed=1),
+    )
     assert neuron.gain.shape == neuron.offset.shape == (2, 2, 1, 6)
     plus, minus = neuron.target(a, d, torch.zeros(2, 2, 3, 6))
     torch.testing.assert_close(
