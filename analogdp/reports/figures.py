@@ -38,7 +38,7 @@ def chart_figure(chart: Chart, metrics: Metrics) -> go.Figure:
         kind = "log" if panel.logarithmic else "linear"
         figure.update_yaxes(title=panel.label, type=kind, range=panel.limits, row=1, col=column)
         if panel.logarithmic:
-            figure.update_yaxes(dtick="D2", row=1, col=column)
+            figure.update_yaxes(dtick="D2", minorloglabels="complete", row=1, col=column)
     figure = _styled(figure, 340)
     figure.update_layout(legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"})
     return figure

@@ -65,10 +65,11 @@ def test_equal_networks_give_equal_bytes(tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_a_description_longer_than_an_hdf5_attribute_can_be_is_kept(tmp_path: Path) -> None:
-    long = Scenario(name="small", description="x" * 200_000)
-    with h5py.File(write_conductances(tmp_path / "c.h5", fake_network(), long)) as file:
-        assert "x" * 1000 in file["scenario"].asstr()[()].replace("\n", "").replace(" ", "")
+def test_a_card_longer_than_an_hdf5_attribute_can_be_is_kept(tmp_path: Path) -> None:
+    network = fake_network()
+    network.synapses[0].table.card["note"] = "x" * 200_000
+    with h5py.File(write_conductances(tmp_path / "c.h5", network, SCENARIO)) as file:
+        assert len(json.loads(file["synapses/0/device_card"].asstr()[()])["note"]) == 200_000
 
 
 def test_the_exporter_leaves_no_file_for_ideal_weights(tmp_path: Path) -> None:
