@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from analogdp.cli import inspection, running
-from analogdp.errors import AnalogdpError
+from analogdp.errors import AnalogdpError, ScenarioError
 
 INTERRUPTED = 130
 
@@ -52,6 +52,10 @@ def main() -> None:
     """Run the command line and exit."""
     try:
         application()
+    except ScenarioError as error:
+        # Each line names its file and line first, which editors know to follow.
+        typer.echo(str(error), err=True)
+        sys.exit(error.exit_code)
     except AnalogdpError as error:
         _end(str(error), error.exit_code)
     except BrokenPipeError:
@@ -59,8 +63,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        name = f" {error.filename}" if error.filename else ""
-        _end(f"the system refuses access to{name or ' a file'}: {error.strerror or error}", 1)
+        _end(f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}", 1)
     except KeyboardInterrupt:
         _end("interrupted", INTERRUPTED)
 

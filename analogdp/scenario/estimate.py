@@ -24,11 +24,17 @@ TEST_BATCH = 256
 """Samples tested together. The last batch of an epoch or test may be smaller and has buffers of its own."""
 NOISE_BLOCK = 2**17
 """Numbers that each source of noise draws ahead, for each chip."""
-STATE_PASSES = 12
-"""Passes over the state that an evaluation of the target takes beside its products."""
+STATE_PASSES = 20
+"""Elementwise passes over the state that an evaluation of the target takes beside its products."""
+NOISE_PASSES = 20
+"""What drawing membrane noise costs, in passes over the state."""
 WHOLE_PROCESS = 400_000_000
 """Bytes of the interpreter and its libraries."""
 
+GROUP = Path("/sys/fs/cgroup")
+"""Where Linux tells a container its limits."""
+TRIAL_SECONDS = 1e-3
+"""How long each operation is tried."""
 FOREVER = 10**18
 """Seconds; what takes longer than the age of the universe is not told apart."""
 
@@ -122,10 +128,9 @@ def _free_on_machine() -> int:
 
 def _free_in_group() -> int | None:
     """What a container's limit leaves, or None where there is no limit."""
-    group = Path("/sys/fs/cgroup")
     try:
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        limit, used = (int((GROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        statistics = dict(line.split() for line in (GROUP / "memory.stat").read_text().splitlines())
         # Files kept in memory in case they are read again count as used, but make room when asked to.
         return max(0, limit - used + int(statistics["inactive_file"]) + int(statistics["active_file"]))
     except (OSError, ValueError, KeyError):
@@ -133,22 +138,26 @@ def _free_in_group() -> int | None:
 
 
 def _seconds(scenario: Scenario) -> float:
-    layers, chips, batch = scenario.network.layers, scenario.chips, scenario.learning.batch
     train, test = scenario.data.samples()
-    evaluations, epochs = scenario.dynamics.evaluations(), scenario.learning.epochs
-    settlings = epochs * -(-train // batch)
-    evaluation = _evaluation_seconds(layers, chips, batch)
+    epochs, chips = scenario.learning.epochs, scenario.chips
+    updates = epochs * -(-train // scenario.learning.batch)
     # Every epoch ends with two tests, with noise and without; and there is one before the first.
-    tests = 2 * (epochs + 1) * -(-test // TEST_BATCH) * _evaluation_seconds(layers, chips, TEST_BATCH)
+    tests = 2 * (epochs + 1) * -(-test // TEST_BATCH)
+    settling = updates * _evaluation_seconds(scenario, scenario.learning.batch)
+    settling += tests * _evaluation_seconds(scenario, TEST_BATCH)
     passes = scenario.synapse.cell_bytes(1) + scenario.learning.weight_bytes(1)
-    update = sum(_measure_pass(chips * inputs * outputs) * passes for inputs, outputs in pairwise(layers))
-    return min(evaluations * (settlings * evaluation + tests) + settlings * update, float(FOREVER))
+    pairs = pairwise(scenario.network.layers)
+    update = sum(_measure_pass(chips * inputs * outputs) * passes for inputs, outputs in pairs)
+    return min(scenario.dynamics.evaluations() * settling + updates * update, float(FOREVER))
 
 
-def _evaluation_seconds(layers: tuple[int, ...], chips: int, batch: int) -> float:
-    """One evaluation of all targets: the clamped input's drive is not computed again."""
-    products = sum(2 * _measure_product(chips, batch, *pair) for pair in list(pairwise(layers))[1:])
-    return products + sum(STATE_PASSES * _measure_pass(2 * chips * batch * units) for units in layers[1:])
+def _evaluation_seconds(scenario: Scenario, batch: int) -> float:
+    """One evaluation of all targets: two products for each synapse but the first, whose input is clamped."""
+    rows = scenario.chips * batch
+    passes = STATE_PASSES + (NOISE_PASSES if scenario.noise.membrane else 0) + 2 * scenario.synapse.read_passes()
+    layers = scenario.network.layers
+    products = [2 * _measure_product(scenario.chips, batch, *pair) for pair in list(pairwise(layers))[1:]]
+    return sum(products) + sum(passes * _measure_pass(2 * rows * units) for units in layers[1:])
 
 
 def _measure_product(chips: int, batch: int, inputs: int, outputs: int) -> float:
@@ -172,8 +181,10 @@ def _ratio(whole: int, tried: int) -> float:
 
 
 def _fastest(action: Callable[[], object]) -> float:
-    times = []
-    for _ in range(3):
+    """Seconds that an action takes when nothing disturbs it."""
+    action()
+    times: list[float] = []
+    while len(times) < 3 or (sum(times) < TRIAL_SECONDS and len(times) < 1000):
         start = time.perf_counter()
         action()
         times.append(time.perf_counter() - start)
@@ -182,13 +193,9 @@ def _fastest(action: Callable[[], object]) -> float:
 
 def size_in_words(count: int) -> str:
     """A number of bytes as people say it, such as ``3.6 TB``."""
-    unit, whole = 0, count
     names = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
-    while whole >= 1_000_000 and unit < len(names) - 1:
-        whole, unit = whole // 1000, unit + 1
-    if whole >= 1000 and unit < len(names) - 1:
-        return f"{whole / 1000:.3g} {names[unit + 1]}"
-    return f"{whole} {names[unit]}" if whole < 1_000_000 else f"over a million {names[unit]}"
+    unit = min((len(str(count)) - 1) // 3, len(names) - 1) if count < 10**24 else len(names)
+    return f"{count / 1000**unit:.3g} {names[unit]}" if unit < len(names) else f"over a million {names[-1]}"
 
 
 def time_in_words(seconds: float) -> str:
