@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+import analogdp
 from analogdp.cli import main
 from analogdp.runs import RunDirectory, change_manifest
 from analogdp.runs.checkpoints import checkpoint_files
@@ -33,6 +34,7 @@ class Ended(NamedTuple):
 
 
 Command = Callable[..., Ended]
+Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
@@ -56,6 +58,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "tiny.yaml").write_text(TINY)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def start(folder: Path) -> Start:
+    """Starts a process of the command line, whether the package is installed or not."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(analogdp.__file__).parents[1]),
+        "TERM": "xterm",
+        "COLUMNS": "150",
+    }
+
+    def begin(*arguments: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
+        program = [sys.executable, "-m", "analogdp", *arguments]
+        return subprocess.Popen(program, stdout=stdout, stderr=subprocess.PIPE, env=environment, text=True)
+
+    return begin
 
 
 @pytest.fixture
@@ -191,15 +210,10 @@ def test_a_run_whose_checkpoints_are_all_damaged_fails_in_one_sentence(finished:
     assert "Traceback" not in ended.err
 
 
-def test_ctrl_c_stops_at_a_checkpoint_and_says_how_to_go_on(folder: Path, command: Command) -> None:
-    arguments = ["run", "tiny.yaml", "--set", "learning.epochs=100000"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "analogdp", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def test_ctrl_c_stops_at_a_checkpoint_and_says_how_to_go_on(start: Start, command: Command) -> None:
+    process = start("run", "tiny.yaml", "--set", "learning.epochs=100000")
     assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("epoch 1"):
-            break
+    assert any(line.startswith("epoch 1") for line in process.stdout), process.communicate()[1]
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -208,17 +222,16 @@ def test_ctrl_c_stops_at_a_checkpoint_and_says_how_to_go_on(folder: Path, comman
     assert re.search("^tiny-1 +interrupted", command("list").out, re.MULTILINE)
 
 
-def test_a_terminal_shows_a_live_line_with_loss_accuracy_steps_and_time(folder: Path) -> None:
+def test_a_terminal_shows_a_live_line_with_loss_accuracy_steps_and_time(start: Start) -> None:
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "150"}
-    arguments = [sys.executable, "-m", "analogdp", "run", "tiny.yaml", "--set", "learning.epochs=3"]
-    process = subprocess.Popen(arguments, stdout=theirs, stderr=subprocess.DEVNULL, env=environment)
+    process = start("run", "tiny.yaml", "--set", "learning.epochs=3", stdout=theirs)
     os.close(theirs)
     shown = b""
     while chunk := _read(ours):
         shown += chunk
     os.close(ours)
-    assert process.wait(timeout=60) == 0
+    assert process.communicate(timeout=60)[1] == ""
+    assert process.returncode == 0
     text = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", shown.decode())
     assert re.search(r"9/9 epoch 3  loss [\d.e-]+  accuracy [\d.]+%  settling \d+ steps  ?\d:\d\d:\d\d", text)
     assert "report:        runs/tiny-1/report.html" in text
