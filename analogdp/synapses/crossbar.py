@@ -82,6 +82,7 @@ class Crossbar(Synapse):
             InputError: the update is for the fixed cell of a reference pair.
         """
         portions = self._portions(update.polarity)
+        stream = self._own(stream)
         raised, lowered = self.effective.new_zeros(2, self.chips, dtype=torch.float64)
         for number, rows in enumerate(self._slabs()):
             own, state = stream.at(number), self._state(rows)
@@ -98,7 +99,7 @@ class Crossbar(Synapse):
         return UpdateReport(raised, lowered)
 
     def relax(self, elapsed: float, stream: Stream) -> None:
-        self.device.relax(self._state(), elapsed, stream)
+        self.device.relax(self._state(), elapsed, self._own(stream))
         self.refresh()
 
     def calibrate(self, x: Tensor, e: Tensor) -> None:
@@ -148,6 +149,10 @@ class Crossbar(Synapse):
         self.register_buffer("effective", torch.empty_like(self.target_weights), persistent=False)
         self.device.program(state, self.mapping.wanted(weights, self.reference), stream.child("programming"))
         self.refresh()
+
+    def _own(self, stream: Stream) -> Stream:
+        """The stream with numbers of the cells' type, where the cells are."""
+        return replace(stream, dtype=self.effective.dtype, device=self.effective.device)
 
     def _slabs(self) -> Iterator[slice]:
         """Ranges of output lines; the same whatever the number of chips, because each slab has its own random

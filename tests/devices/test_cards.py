@@ -15,7 +15,16 @@ from analogdp.errors import InputError, ScenarioError
 from analogdp.scenario.settings import Settings
 from analogdp.streams import Stream
 
-SHIPPED = "capacitor ecram_li ecram_mo gokmen_vlasov idealized reram_array_hfo2 reram_array_om reram_sb".split()
+SHIPPED = [
+    "capacitor",
+    "ecram_li",
+    "ecram_mo",
+    "gokmen_vlasov",
+    "idealized",
+    "reram_array_hfo2",
+    "reram_array_om",
+    "reram_sb",
+]
 CARD = """
 name: mine
 model: constant
@@ -81,7 +90,12 @@ def test_values_of_a_card_can_be_replaced() -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["reram_sb", {"card": "reram_sb"}, {"card": "reram_sb", "read_noise": "1 %"}, load_card("ecram_li").model_dump(mode="json")],
+    [
+        "reram_sb",
+        {"card": "reram_sb"},
+        {"card": "reram_sb", "read_noise": "1 %"},
+        load_card("ecram_li").model_dump(mode="json"),
+    ],
 )
 def test_a_scenario_may_name_a_card_change_it_or_write_it_out(written: Any) -> None:
     card = Section.model_validate({"device": written}).device

@@ -12,7 +12,9 @@ SLOPES = [0.9, 0.05, 1e-9]
 SIGMAS = [0.0, 0.3, 4.0]
 
 
-def recursion(weight: float, step: float, slope: float, pulses: int, sigma: float, additive: bool) -> tuple[float, float]:
+def recursion(
+    weight: float, step: float, slope: float, pulses: int, sigma: float, additive: bool
+) -> tuple[float, float]:
     """Mean and standard deviation of the change, pulse by pulse, from the law of one pulse."""
     mean, variance = weight, 0.0
     for _ in range(pulses):
@@ -70,11 +72,15 @@ def test_extreme_counts_and_steps_stay_finite(additive: bool, dtype: torch.dtype
 @pytest.mark.parametrize("additive", [False, True])
 def test_float32_agrees_with_float64(additive: bool) -> None:
     values = torch.cartesian_prod(
-        torch.tensor([1e-5, 1e-3, 0.1]).double(), torch.tensor([1e-8, 0.1, 1.0]).double(), torch.tensor([1, 30, 1e6]).double()
+        torch.tensor([1e-5, 1e-3, 0.1]).double(),
+        torch.tensor([1e-8, 0.1, 1.0]).double(),
+        torch.tensor([1, 30, 1e6]).double(),
     )
     step, slope, count = values.unbind(1)
     exact = change_moments(torch.full_like(step, 0.2), step, slope, count, 0.5, additive)
-    single = change_moments(torch.full_like(step, 0.2).float(), step.float(), slope.float(), count.float(), 0.5, additive)
+    single = change_moments(
+        torch.full_like(step, 0.2).float(), step.float(), slope.float(), count.float(), 0.5, additive
+    )
     for ours, want in zip(single, exact, strict=True):
         torch.testing.assert_close(ours.double(), want, rtol=1e-4, atol=1e-7)
 

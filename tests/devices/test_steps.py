@@ -29,7 +29,9 @@ def test_a_constant_step_is_the_same_everywhere() -> None:
 
 
 def test_a_linear_step_loses_its_slope_at_the_bound() -> None:
-    model = LinearStep.build(LinearStepSettings(step=0.01, upper=1.2, lower=-0.8, slope_up=0.25, slope_down=0.5), 1e-6, 2e-6)
+    model = LinearStep.build(
+        LinearStepSettings(step=0.01, upper=1.2, lower=-0.8, slope_up=0.25, slope_down=0.5), 1e-6, 2e-6
+    )
     state = model.sample(SHAPE, stream("cells"))
     state.variables["stored"].fill_(0.6)
     model.pulse(state, pulses(1), stream("up"))
@@ -84,7 +86,9 @@ def test_the_reference_lies_at_each_devices_symmetry_point_within_its_error() ->
     )
     model = SoftBounds.build(settings, 40e-6, 90e-6)
     state = model.sample(SHAPE, stream("cells"))
-    error = (model.reference(state, stream("reference")) - model.zero) / model.siemens - symmetry_point(**state.parameters)
+    error = (model.reference(state, stream("reference")) - model.zero) / model.siemens - symmetry_point(
+        **state.parameters
+    )
     assert error.mean().item() == pytest.approx(0.0, abs=5 * 0.05 / math.sqrt(error.numel()))
     assert error.std().item() == pytest.approx(0.05, rel=5 / math.sqrt(2 * error.numel()))
 

@@ -31,7 +31,9 @@ def test_an_update_decays_the_rows_and_adds_the_outer_product() -> None:
     weights, post, pre, decay = draw(2, 5, 7), draw(2, 3, 5), draw(2, 3, 7), draw(2, 5).abs()
     synapse = IdealSynapse(weights)
     report = synapse.apply_update(LocalUpdate(post, pre, decay), STREAM)
-    torch.testing.assert_close(synapse.weights.data, decay[..., None] * weights + torch.einsum("cbo,cbi->coi", post, pre))
+    torch.testing.assert_close(
+        synapse.weights.data, decay[..., None] * weights + torch.einsum("cbo,cbi->coi", post, pre)
+    )
     assert report.pulses_up.tolist() == report.pulses_down.tolist() == [0, 0]
 
 

@@ -15,7 +15,9 @@ def test_a_tile_is_word_lines_times_bit_lines(written: str | None, tile: tuple[i
     assert CrossbarSettings(tile=written).tile == tile  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("written", "fan_in", "scale"), [("4/sqrt(fan_in)", 64, 0.5), ("2 / sqrt(fan_in)", 4, 1.0), (3, 9, 3.0)])
+@pytest.mark.parametrize(
+    ("written", "fan_in", "scale"), [("4/sqrt(fan_in)", 64, 0.5), ("2 / sqrt(fan_in)", 4, 1.0), (3, 9, 3.0)]
+)
 def test_the_weight_range_is_a_number_or_follows_the_fan_in(written: Any, fan_in: int, scale: float) -> None:
     assert CrossbarSettings(weight_range=written).full_scale(fan_in) == scale
 

@@ -50,7 +50,9 @@ def test_opposed_changes_sum_what_each_sample_asks_for() -> None:
     torch.testing.assert_close(less, (-each).clamp(min=0).sum(1))
 
 
-@pytest.mark.parametrize(("portions", "signs"), [((1.0,), (1.0,)), ((0.5, 0.5), (1.0, -1.0)), ((0.0, 1.0), (1.0, -1.0))])
+@pytest.mark.parametrize(
+    ("portions", "signs"), [((1.0,), (1.0,)), ((0.5, 0.5), (1.0, -1.0)), ((0.0, 1.0), (1.0, -1.0))]
+)
 def test_pulses_add_up_to_the_wanted_weight_change(portions: tuple[float, ...], signs: tuple[float, ...]) -> None:
     cells, net = Cells(portions, signs, 0.01), draw(1, 4, 5)
     expected = cells.net_pulses(net, None)
