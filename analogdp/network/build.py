@@ -6,7 +6,6 @@ import math
 from itertools import pairwise
 
 import torch
-from torch import Tensor
 
 from analogdp import registry
 from analogdp.network.network import Layer, Network
