@@ -91,5 +91,7 @@ def make_run(
         write_conductances(directory / "conductances.h5", network, Scenario(name="digits-asymmetric"))
     files = sorted(path for path in directory.iterdir())
     content = {**MANIFEST, "checksums": {path.name: checksum(path) for path in files}, **manifest}
-    (directory / "manifest.json").write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+    (directory / "manifest.json").write_text(
+        json.dumps({key: value for key, value in content.items() if value is not None})
+    )
     return directory
