@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from analogdp import __version__
 from analogdp.cli import inspection, running
 from analogdp.errors import AnalogdpError, ScenarioError
 
@@ -35,7 +35,7 @@ application.add_typer(inspection.scenarios, name="scenarios")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"analogdp {version('analogdp')}")
+        typer.echo(f"analogdp {__version__}")
         raise typer.Exit
 
 
