@@ -152,16 +152,17 @@ def run(
     observer = progress or Observer()
     refuse_if_too_large(scenario)
     placed = _placed(scenario)
-    trainer, network = _prepare(placed)
     folder = source.resolve().parent if source else Path.cwd()
     with _threads(placed.run.threads):
+        trainer, network = _prepare(placed)
         manifest = new_manifest(scenario.name, scenario.seed, placed.run.device, torch.get_num_threads(), folder)
         files = {SCENARIO: dump_scenario(scenario), MANIFEST: manifest.to_json()}
-        where = Path(out) if out else scenario.run.directory
+        target = Path(out) if out else None
         try:
-            made = RunDirectory.create(scenario.run.directory, scenario.name, files, Path(out) if out else None)
+            made = RunDirectory.create(scenario.run.directory, scenario.name, files, target)
         except OSError as error:
-            raise RunError(f"cannot make a run directory in {where}: {error.strerror or error}") from error
+            place = target or f"in {scenario.run.directory}"
+            raise RunError(f"cannot make a run directory {place}: {error.strerror or error}") from error
         with made.locked():
             return _carry_out(made, scenario, trainer, network, observer)
 

@@ -56,7 +56,7 @@ class Observer:
         """Something the user should know."""
 
 
-class Interrupted(RunError):  # noqa: N818 - an outcome rather than an error
+class Interrupted(RunError):
     """The user stopped the run; it can be resumed."""
 
     exit_code = 130
