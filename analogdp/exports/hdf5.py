@@ -141,7 +141,7 @@ def _write_synapse(group: h5py.Group, table: ConductanceTable, chips: tuple[int,
             "conductance_unit": "siemens",
         }
     )
-    _write_text(group, "device_card", json.dumps(table.card, sort_keys=True, allow_nan=False))
+    _write_text(group, "device_card", json.dumps(table.card, allow_nan=False))
     for position, chip in enumerate(chips):
         _write_chip(group.create_group(f"chip_{chip}"), table, position, (rows, columns))
 

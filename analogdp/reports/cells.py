@@ -50,11 +50,11 @@ class CrossbarSummary:
         error: achieved minus target weights.
         agreement: cells by target weight (rows) and achieved weight (columns), both on ``agreement_edges``.
         agreement_edges: as said.
-        writes: pulses per cell, plus and minus.
+        writes: pulses per cell, plus and minus; cells of a polarity that is never written, fixed references, are left out.
         maps: for each chip shown, arrays over (word lines, bit lines), named as in ``MAPS``.
         block: word lines and bit lines that one element of a map stands for.
         deviation: root mean square of the error.
-        written: share of cells that received any pulse.
+        written: share of pairs that received any pulse.
         most_writes: pulses of the cell written most often.
         total_writes: pulses of all cells.
     """
@@ -97,6 +97,7 @@ def summarise(crossbar: CrossbarConductances, mapped: int) -> CrossbarSummary:
     plus, minus = _double(crossbar.plus), _double(crossbar.minus)
     nominal = np.array([crossbar.low, crossbar.high])
     writes = np.stack((crossbar.plus_writes, crossbar.minus_writes))
+    written = {name: counts for name, counts in zip(("plus", "minus"), writes, strict=True) if counts.any()}
     edges = _edges(target, achieved)
     block = (-(-crossbar.shape[0] // LARGEST_MAP), -(-crossbar.shape[1] // LARGEST_MAP))
     layers = (target, achieved, error, _double(writes[0]), _double(writes[1]))
@@ -114,14 +115,14 @@ def summarise(crossbar: CrossbarConductances, mapped: int) -> CrossbarSummary:
         error=_histogram({"error": error}, _symmetric_edges(error)),
         agreement=np.histogram2d(*_both_finite(target, achieved), bins=(edges, edges))[0].astype(np.int64),
         agreement_edges=edges,
-        writes=_histogram({"plus": writes[0], "minus": writes[1]}, _count_edges(int(writes.max()))),
+        writes=_histogram(written or {"plus": writes[0]}, _count_edges(int(writes.max()))),
         maps={
             chip: {name: block_average(values[place], block) for name, values in zip(MAPS, layers, strict=True)}
             for place, chip in enumerate(crossbar.chips[:mapped])
         },
         block=block,
         deviation=float(np.sqrt(np.mean(_finite(error) ** 2))) if _finite(error).size else float("nan"),
-        written=float(np.mean(writes > 0)),
+        written=float(np.mean(writes.any(axis=0))),
         most_writes=int(writes.max()),
         total_writes=int(writes.sum()),
     )

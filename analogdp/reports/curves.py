@@ -45,12 +45,14 @@ class Panel:
         curves: at least one.
         logarithmic: whether the vertical axis is.
         limits: of the vertical axis, or None to fit the curves.
+        from_zero: whether the vertical axis starts at 0.
     """
 
     label: str
     curves: tuple[Curve, ...]
     logarithmic: bool = False
     limits: tuple[float, float] | None = None
+    from_zero: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,14 @@ def charts(metrics: Metrics) -> list[Chart]:
         Chart(
             "settling",
             "Settling",
-            (Panel("steps until settled", steps), Panel("samples settled (%)", settled, limits=(-4, 104))),
+            (
+                Panel("steps until settled", steps, from_zero=True),
+                Panel("samples settled (%)", settled, limits=(-4, 104)),
+            ),
         ),
-        Chart("pulses", "Write pulses per chip, since the previous evaluation", (Panel("pulses", pulses),)),
+        Chart(
+            "pulses", "Write pulses per chip, since the previous evaluation", (Panel("pulses", pulses, from_zero=True),)
+        ),
     ]
     drawn = [Chart(chart.name, chart.title, tuple(panel for panel in chart.panels if panel.curves)) for chart in wanted]
     return [chart for chart in drawn if chart.panels]

@@ -56,7 +56,9 @@ def headline(run: RunFiles) -> list[Fact]:
     if up or down:
         facts.append(Fact("Write pulses, all chips", count(up + down), f"{count(up)} up, {count(down)} down"))
     if (steps := metrics.final("settle_steps_mean")) is not None:
-        facts.append(Fact("Steps to settle", number(*steps, chips), "mean over samples, last epoch"))
+        settled = metrics.final("settled_fraction")
+        note = "" if settled is None else f", {100 * settled[0]:.4g} % of them settled"
+        facts.append(Fact("Steps per sample", number(*steps, chips), f"mean over training samples{note}"))
     if (duration := _duration(run.manifest)) is not None:
         facts.append(Fact("Duration", duration))
     return facts

@@ -37,6 +37,8 @@ def chart_figure(chart: Chart, metrics: Metrics) -> go.Figure:
         )
         kind = "log" if panel.logarithmic else "linear"
         figure.update_yaxes(title=panel.label, type=kind, range=panel.limits, row=1, col=column)
+        if panel.from_zero:
+            figure.update_yaxes(rangemode="tozero", row=1, col=column)
         if panel.logarithmic:
             figure.update_yaxes(dtick="D2", minorloglabels="complete", row=1, col=column)
     figure = _styled(figure, 340)
@@ -135,10 +137,11 @@ def _traces(curve: Curve, metrics: Metrics) -> list[go.Scatter]:
 
 
 def _pair(histogram: Histogram, factor: float) -> list[go.Bar]:
-    """The plus and the minus cells of pairs, one over the other."""
+    """The plus and the minus cells of pairs, one over the other, or those of them that there are."""
     return [
         _bars(histogram, name, label, colour, factor)
         for name, label, colour in (("plus", "G+", PLUS), ("minus", "G−", MINUS))
+        if name in histogram.counts
     ]
 
 

@@ -148,8 +148,8 @@ def _describe(summary: CrossbarSummary) -> str:
         f"{rows} word lines × {columns} bit lines {array}, {summary.card.get('name', 'unnamed device')}.",
         f"A weight of 1 is a difference of {quantity(1 / summary.scale, 'S')}.",
         f"Root mean square error {summary.deviation:.3g}.",
-        f"{count(summary.total_writes)} pulses; {100 * summary.written:.1f} % of the cells were written, "
-        f"the busiest {count(summary.most_writes)} times.",
+        f"{count(summary.total_writes)} pulses; {100 * summary.written:.1f} % of the pairs were written, "
+        f"the busiest cell {count(summary.most_writes)} times.",
     ]
     if summary.block != (1, 1):
         sentences.append(

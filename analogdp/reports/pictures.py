@@ -113,12 +113,15 @@ def _draw_panel(axis: Axes, panel: Panel, metrics: Metrics) -> None:
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     if panel.limits:
         axis.set_ylim(panel.limits)
+    elif panel.from_zero:
+        axis.set_ylim(bottom=0)
     axis.grid(color="#e8eaee")
     axis.legend(frameon=False)
 
 
 def _draw_bars(axis: Axes, histogram: Histogram, named: dict[str, tuple[str, str]], factor: float) -> None:
-    for name, (label, colour) in named.items():
+    for name in histogram.counts:
+        label, colour = named[name]
         axis.stairs(histogram.counts[name], histogram.edges / factor, fill=True, color=colour, alpha=0.6, label=label)
 
 
