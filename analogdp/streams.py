@@ -27,6 +27,9 @@ def stream(seed: int, name: str, *indices: int, device: torch.device | str = "cp
     return torch.Generator(device=device).manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
+_CPU = torch.device("cpu")
+
+
 @dataclass(frozen=True)
 class Stream:
     """A named stream for a set of chips: each chip's numbers depend on that chip's index alone.
@@ -43,7 +46,7 @@ class Stream:
     seed: int
     name: str
     chips: tuple[int, ...] = (0,)
-    device: torch.device = torch.device("cpu")
+    device: torch.device = _CPU
     dtype: torch.dtype = torch.float32
     indices: tuple[int, ...] = ()
 

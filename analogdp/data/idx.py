@@ -7,7 +7,7 @@ import os
 import zlib
 from math import prod
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from analogdp import registry
 from analogdp.data.base import Dataset
 from analogdp.errors import InputError
-from analogdp.scenario.schema import DataSettings
+from analogdp.scenario.schema import DataSettings, Scenario
 
 DATA_VARIABLE = "ANALOGDP_DATA"
 """Environment variable with the folder that holds a folder for each data set; ``--data-dir`` sets it for a command."""
@@ -33,6 +33,7 @@ _UNSIGNED_BYTE = 8
 class IdxSettings(DataSettings):
     """What the sections of both data sets have."""
 
+    folder: ClassVar[str]
     train_samples: ClassVar[int] = 60_000
     test_samples: ClassVar[int] = 10_000
 
@@ -41,6 +42,13 @@ class IdxSettings(DataSettings):
     )
     train_limit: int | None = Field(default=None, ge=1, description="use only the first so many training samples")
     test_limit: int | None = Field(default=None, ge=1, description="use only the first so many test samples")
+
+    def resolved(self, scenario: Scenario) -> Self:
+        """With the folder named outright, so that a run can be resumed from anywhere."""
+        common = os.environ.get(DATA_VARIABLE)
+        if self.directory is None and common:
+            return self.model_copy(update={"directory": Path(common).resolve() / self.folder})
+        return self
 
     def sizes(self) -> tuple[int, int]:
         return SIDE * SIDE, 10
@@ -54,12 +62,14 @@ class IdxSettings(DataSettings):
 class MnistSettings(IdxSettings):
     """The MNIST section."""
 
+    folder = "mnist"
     name: Literal["mnist"] = "mnist"
 
 
 class FashionMnistSettings(IdxSettings):
     """The Fashion-MNIST section."""
 
+    folder = "fashion-mnist"
     name: Literal["fashion_mnist"] = "fashion_mnist"
 
 
@@ -67,19 +77,17 @@ class IdxDataset:
     """A data set of ten classes of small pictures, in four files.
 
     Attributes:
-        folder: name of its folder in the common data folder.
         classes: what the labels 0 to 9 stand for.
     """
 
     Settings: ClassVar[type[IdxSettings]]
-    folder: ClassVar[str]
     classes: ClassVar[tuple[str, ...]]
 
     @classmethod
     def load(cls, settings: DataSettings, seed: int) -> Dataset:
         """The published training and test parts, in their order."""
         assert isinstance(settings, IdxSettings)
-        directory = find_directory(settings.directory, cls.folder)
+        directory = find_directory(settings.directory, settings.folder)
         train = read_part(directory, "train", settings.train_limit)
         test = read_part(directory, "t10k", settings.test_limit)
         return Dataset.of_classes(settings.name, cls.classes, train, test)
@@ -90,7 +98,6 @@ class Mnist(IdxDataset):
     """Handwritten digits, 28 x 28 pixels in [0, 1] (LeCun et al. 1998); needs its four files, see ``directory``."""
 
     Settings = MnistSettings
-    folder = "mnist"
     classes = tuple("0123456789")
 
 
@@ -99,7 +106,6 @@ class FashionMnist(IdxDataset):
     """Pictures of clothes, 28 x 28 pixels in [0, 1] (Xiao et al. 2017); needs its four files, see ``directory``."""
 
     Settings = FashionMnistSettings
-    folder = "fashion-mnist"
     classes = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 

@@ -97,6 +97,11 @@ class DeviceModel(ABC):
         like = next(iter(state.variables.values()))
         return torch.full((like.shape[0], *(1,) * (like.dim() - 1)), self.zero, dtype=like.dtype, device=like.device)
 
+    @property
+    def volatile(self) -> bool:
+        """Whether time alone changes a cell."""
+        return False
+
     def flow(self, state: DeviceState, voltage: Tensor) -> Tensor:
         """Time derivative of the state under a voltage, for models that are written continuously."""
         raise InputError(f"{type(self).__name__} is written by counted pulses; it has no continuous state equation")

@@ -80,6 +80,10 @@ class LinearStep(PulsedDevice):
     def slope(self, parameters: dict[str, Tensor], rising: Tensor) -> Tensor:
         return torch.lerp(parameters["rate_down"], parameters["rate_up"], rising)
 
+    @property
+    def volatile(self) -> bool:
+        return self.parameters.lifetime is not None
+
     def relax(self, state: DeviceState, elapsed: float, stream: Stream) -> None:
         """The weight decays exponentially to 0 with the card's ``lifetime``."""
         if self.parameters.lifetime is not None:

@@ -147,6 +147,7 @@ class Continuous(Clock):
 class SweepSettings(ClockSettings):
     """The digital fixed-point limit: neurons jump to their targets, layer after layer."""
 
+    has_time = False
     clock: Literal["sweep"] = "sweep"
     sweeps: int = Option(default=1, ge=1, le=100_000, description="most sweeps, up and down again, of one settling")
     tolerance: Ratio | None = Option(

@@ -161,6 +161,7 @@ class Trainer:
         labels = self.dataset.train_labels
         correct = None if labels is None else settling.prediction.argmax(-1) == labels[rows]
         report = self._updater.apply(self._local_updates(inputs, settling), stream.child("writing"))
+        self._pass_time(settling.steps * len(rows), stream)
         self._interval.add(loss, correct, settling, report)
         self.update += 1
         accuracy = None if correct is None else float(correct.to(loss.dtype).mean())
@@ -222,6 +223,13 @@ class Trainer:
             self._rule(neuron, state, below)
             for neuron, state, below in zip(neurons, settling.state, messages, strict=True)
         ]
+
+    def _pass_time(self, steps: int, stream: Stream) -> None:
+        """Let cells lose what they do not retain, while the samples of a batch settled one after the other."""
+        timestep = self.simulation.clock.timestep
+        for index, synapse in enumerate(self.network.synapses):
+            if synapse.volatile and timestep is not None:
+                synapse.relax(steps * timestep, stream.child(f"retention/synapse{index}"))
 
     def _calibrate(self) -> None:
         """Show converters typical values: what a quietly settled, nudged batch sends up and down."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -60,6 +60,8 @@ class ClockSettings(Settings, ABC):
     """What every clock's section has."""
 
     clock: str
+    has_time: ClassVar[bool] = True
+    """Whether a step takes a known time in seconds."""
 
     @abstractmethod
     def evaluations(self) -> int:

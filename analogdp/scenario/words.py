@@ -72,6 +72,10 @@ def in_words(error: ErrorDetails, value: Any, field: FieldInfo | None) -> str:
         least, most = bounds.get("min_length", 0), bounds.get("max_length", "any number")
         length = context["actual_length"]
         return f"{length} {'value' if length == 1 else 'values'}; allowed: {least} to {most}"
+    if kind.startswith("string_too_"):
+        bounds = _bounds(field)
+        least, most = bounds.get("min_length", 0), bounds.get("max_length", "any number")
+        return f"{len(value)} characters; allowed: {least} to {most}"
     if kind == "string_pattern_mismatch":
         return f"{shown(value)} is not allowed; {field.description if field else context['pattern']}"
     for start, expected in _EXPECTED.items():

@@ -84,6 +84,7 @@ class Synapse(nn.Module, ABC):
         chips, inputs, outputs: its size.
         forward_noise, backward_noise: how many standard normal numbers a noisy read takes for each of its outputs
             (one for each tile whose partial sum is converted); 0 when reads have no noise.
+        volatile: whether :meth:`relax` changes anything.
         calibrated: whether converters take their range from :meth:`calibrate`.
         calibrated: whether :meth:`calibrate` wants to see typical values, at the start and after every epoch.
     """
@@ -91,6 +92,7 @@ class Synapse(nn.Module, ABC):
     Settings: ClassVar[type[SynapseSettings]]
     forward_noise: int = 0
     backward_noise: int = 0
+    volatile: bool = False
     calibrated: bool = False
 
     def __init__(self, chips: int, inputs: int, outputs: int) -> None:

@@ -54,6 +54,7 @@ class Crossbar(Synapse):
         self.reader = Reader(settings, pair_noise(self.device.read_noise, self.mapping.scale), weights)
         self.forward_noise = self.reader.noise_numbers(FORWARD)
         self.backward_noise = self.reader.noise_numbers(BACKWARD)
+        self.volatile = self.device.volatile
         self.calibrated = self.reader.calibrated
         self._fabricate(weights, replace(stream, dtype=weights.dtype, device=weights.device))
         self.register_load_state_dict_post_hook(lambda module, keys: module.refresh())  # type: ignore[no-untyped-call]

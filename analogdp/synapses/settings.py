@@ -130,12 +130,19 @@ class CrossbarSettings(SynapseSettings):
         cells = 2 if self.pair == "balanced" else 1
         return cells * (self.device.parameters.tensors_per_cell() * dtype_bytes + 4) + 2 * dtype_bytes
 
+    def read_passes(self) -> int:
+        """Quantising takes some elementwise passes; so does adding read noise, whose numbers are drawn besides."""
+        converters = 8 * sum(converter is not None for converter in (self.dac, self.adc))
+        return converters + (20 if self.device.device().read_noise else 0)
+
     def contradictions(self, scenario: Scenario) -> list[Problem]:
-        reference = getattr(self.device.parameters, "reference", "zero")
+        problems = []
+        card, parameters = self.device.name, self.device.parameters
+        reference = getattr(parameters, "reference", "zero")
         if self.pair == "balanced" and reference != "zero":
-            message = (
-                f"a balanced pair has no reference cell, but card {self.device.name!r} puts one at its {reference}"
-            )
-            message += "; use 'pair: reference'"
-            return [Problem("pair", message)]
-        return []
+            message = f"a balanced pair has no reference cell, but card {card!r} puts it at {reference}; use 'pair: reference'"
+            problems.append(Problem("pair", message))
+        if getattr(parameters, "lifetime", None) is not None and not scenario.dynamics.has_time:
+            message = f"cells of {card!r} forget in time, which clock: {scenario.dynamics.clock} does not have; set it to null"
+            problems.append(Problem("device.lifetime", message))
+        return problems

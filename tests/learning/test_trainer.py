@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -83,6 +85,24 @@ def test_a_chip_learns_the_same_alone_and_among_others(make_trainer, variant):
     for mine, theirs in zip(alone.network.synapses, together.network.synapses, strict=True):
         torch.testing.assert_close(mine.weights[0], theirs.weights[1], rtol=1e-9, atol=1e-12)
     assert not torch.allclose(together.network.synapses[0].weights[0], together.network.synapses[0].weights[1])
+
+
+def test_cells_forget_while_the_samples_settle_one_after_the_other(make_trainer):
+    """With a rate near 0 nothing but the decay is left: exp(-t / lifetime) with t = 16 samples x 20 us in each update."""
+    device = {"card": "capacitor", "lifetime": "1 ms", "upper_spread": 0, "lower_spread": 0}
+    settle = {"tolerance": None, "at_most": "20 us"}
+    synapse = {"model": "crossbar", "device": device}
+    trainer = make_trainer(synapse=synapse, learning={"rate": 1e-12}, dynamics={"settle": settle})
+    before = trainer.network.synapses[0].weights.clone()
+    train(trainer, 2)
+    faded = before * math.exp(-2 * 16 * 20e-6 / 1e-3)
+    torch.testing.assert_close(trainer.network.synapses[0].weights, faded, rtol=1e-9, atol=1e-12)
+
+
+def test_forgetting_needs_a_clock_with_time():
+    synapse = {"model": "crossbar", "device": {"card": "capacitor", "lifetime": "1 ms"}}
+    with pytest.raises(ValueError, match="clock: sweep does not have"):
+        Scenario.model_validate({"synapse": synapse, "dynamics": "sweep"})
 
 
 def test_divergence_names_the_place_and_leaves_the_last_weights(make_trainer):
