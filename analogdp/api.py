@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,10 @@ from analogdp.runs.directory import MANIFEST, SCENARIO
 from analogdp.runs.manifest import now
 from analogdp.scenario import Scenario, dump_scenario, load_scenario
 from analogdp.scenario.estimate import refuse_if_too_large
+
+
+SMALL_STEP = 4_000_000
+"""Multiplications in all products of a batch below which a second thread does not make a step faster (2 cores, 2026)."""
 
 
 class Result:
@@ -151,7 +156,7 @@ def run(
     """
     observer = progress or Observer()
     refuse_if_too_large(scenario)
-    placed = _placed(scenario)
+    placed = _placed(scenario, threads=scenario.run.threads or _default_threads(scenario))
     folder = source.resolve().parent if source else Path.cwd()
     with _threads(placed.run.threads):
         trainer, network = _prepare(placed)
@@ -235,6 +240,13 @@ def _placed(scenario: Scenario, **changes: Any) -> Scenario:
         )
     settings = scenario.run.model_copy(update={"device": str(device), **changes})
     return scenario.model_copy(update={"run": settings})
+
+
+def _default_threads(scenario: Scenario) -> int:
+    """One thread where a second would gain nothing and lose much as soon as another program runs; else torch's choice."""
+    products = sum(inputs * outputs for inputs, outputs in pairwise(scenario.network.layers))
+    small = products * scenario.learning.batch * scenario.chips < SMALL_STEP
+    return 1 if small else torch.get_num_threads()
 
 
 def _as_recorded(scenario: Scenario, manifest: Manifest) -> Scenario:

@@ -178,7 +178,9 @@ class RunSettings(Settings):
         description="one of auto, cpu, cuda, cuda:0, cuda:1, ...",
     )
     dtype: Literal["float32", "float64"] = "float32"
-    threads: int | None = Field(default=None, ge=1, le=1024, description="CPU threads; default: torch's choice")
+    threads: int | None = Field(
+        default=None, ge=1, le=1024, description="CPU threads; default: 1 for small networks, else all"
+    )
     directory: Path = Field(default=Path("runs"), strict=False, description="where run directories are made")
     checkpoint_every: int | None = Field(
         default=None, ge=1, description="weight updates between checkpoints; default: an epoch"
