@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -108,7 +109,7 @@ class Simulation:
         self._noise = noise or NoiseSettings()
         self._decay = 0.0
         if clock.timestep is not None and nudging_correlation is not None:
-            self._decay = float(torch.exp(torch.tensor(-clock.timestep / nudging_correlation, dtype=torch.float64)))
+            self._decay = math.exp(-clock.timestep / nudging_correlation)
         self._workspaces: dict[int, _Workspace] = {}
         self._current: _Workspace | None = None
         self._stream: Stream | None = None
@@ -202,7 +203,7 @@ class Simulation:
             work.keep(~finished)
             finished |= settled.all(1)
             # The one read-back of this chunk of steps.
-            all_finished, bounded = torch.stack((finished.all(), _bounded(work.state).all())).tolist()
+            all_finished, bounded = torch.stack((finished.all(), _is_bounded(work.state))).tolist()
             if not bounded:
                 self._refuse_divergence()
             if all_finished:
@@ -218,13 +219,13 @@ class Simulation:
     def _refuse_divergence(self) -> None:
         """Replay the settling step by step if it left the bounds, to say exactly where it did first."""
         work = self._workspace
-        if bool(_bounded(work.state).all()):
+        if bool(_is_bounded(work.state)):
             return
         reached = self.step
         self._restart()
-        while self.step < reached and bool(_bounded(work.state).all()):
+        while self.step < reached and bool(_is_bounded(work.state)):
             self.advance(1)
-        outside = [~_bounded(layer).amin(dim=(0, 2, 3)) for layer in work.layers]
+        outside = [~(layer.abs().amax(dim=(0, 2, 3)) <= LARGEST_STATE) for layer in work.layers]
         layer = next(number for number, chips in enumerate(outside) if bool(chips.any()))
         chip = self.network.chip_indices[int(outside[layer].int().argmax())]
         raise Diverged(self.step, self.time if self.clock.timestep is not None else None, layer + 1, chip)
@@ -238,5 +239,7 @@ class Simulation:
             work.noise.start(self._stream, self._nudging)
 
 
-def _bounded(state: Tensor) -> Tensor:
-    return state.abs() <= LARGEST_STATE
+def _is_bounded(state: Tensor) -> Tensor:
+    """Whether all of a state is finite and within the bounds; comparisons with NaN, which aminmax passes on, are false."""
+    low, high = torch.aminmax(state)
+    return (low >= -LARGEST_STATE) & (high <= LARGEST_STATE)

@@ -21,4 +21,4 @@ def contrastive_hebbian(neuron: NeuronModel, state: Tensor, below: Tensor) -> Lo
     Hoier & Zach 2024, Sec. 3.
     """
     signal = neuron.learning_signal(state)
-    return LocalUpdate(post=signal / signal.shape[1], pre=below)
+    return LocalUpdate(post=signal.div_(signal.shape[1]), pre=below)

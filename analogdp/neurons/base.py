@@ -79,4 +79,7 @@ class NeuronModel(ABC):
 
     @abstractmethod
     def learning_signal(self, state: Tensor, out: Tensor | None = None) -> Tensor:
-        """The post-synaptic factor of the local rule: minus the gradient of the loss by the drive, as the neuron knows it."""
+        """The post-synaptic factor of the local rule, ``(chips, batch, units)``, in a tensor of its own.
+
+        It stands for minus the gradient of the loss by the drive, as far as the neuron knows it.
+        """

@@ -176,7 +176,7 @@ class Dyadic(NeuronModel):
         return torch.sub(plus, minus, out=out)
 
     def learning_signal(self, state: Tensor, out: Tensor | None = None) -> Tensor:
-        return torch.div(self.downward(state, out), self.beta, out=out)
+        return self.downward(state, out).div_(self.beta)
 
 
 def _moved(drive: Tensor, gain: Tensor | float, push: Tensor, out: Tensor | None = None) -> Tensor:
