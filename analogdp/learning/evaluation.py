@@ -64,18 +64,19 @@ class Interval:
         self._sums = {name: torch.zeros(chips, dtype=torch.float64, device=device) for name in self._NAMES}
         self._most_steps = torch.zeros(chips, dtype=torch.float64, device=device)
         self._classifies = False
+        self._watches_settling = False
 
     def add(self, loss: Tensor, correct: Tensor | None, settling: Settling, report: UpdateReport | None) -> None:
         """Add one batch: loss and correctness ``(chips, batch)``, its settling and what its update cost."""
         sums, taken = self._sums, torch.full_like(loss, settling.steps)
-        settled = torch.zeros_like(loss, dtype=torch.bool)
         if settling.settled_after is not None:
+            self._watches_settling = True
             settled = settling.settled_after >= 0
             taken = torch.where(settled, settling.settled_after.to(taken.dtype), taken)
+            sums["settled"] += settled.sum(1)
         sums["samples"] += loss.shape[1]
         sums["loss"] += loss.sum(1)
         sums["steps"] += taken.sum(1)
-        sums["settled"] += settled.sum(1)
         torch.maximum(self._most_steps, taken.amax(1).to(torch.float64), out=self._most_steps)
         if correct is not None:
             self._classifies = True
@@ -95,13 +96,19 @@ class Interval:
             columns["train_accuracy"] = sums["correct"] / samples
         columns["settle_steps_mean"] = sums["steps"] / samples
         columns["settle_steps_max"] = self._most_steps
-        columns["settled_fraction"] = sums["settled"] / samples
+        if self._watches_settling:
+            columns["settled_fraction"] = sums["settled"] / samples
         columns["pulses_up"], columns["pulses_down"] = sums["pulses_up"], sums["pulses_down"]
         return {name: value.tolist() for name, value in columns.items()}
 
     def tensors(self) -> dict[str, Tensor]:
         """All sums, by name."""
-        return {**self._sums, "most_steps": self._most_steps, "classifies": torch.tensor(self._classifies)}
+        flags = {"classifies": self._classifies, "watches_settling": self._watches_settling}
+        return {
+            **self._sums,
+            "most_steps": self._most_steps,
+            **{name: torch.tensor(flag) for name, flag in flags.items()},
+        }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Take the sums of :meth:`tensors` back."""
@@ -109,3 +116,4 @@ class Interval:
             value.copy_(tensors[name])
         self._most_steps.copy_(tensors["most_steps"])
         self._classifies = bool(tensors["classifies"])
+        self._watches_settling = bool(tensors["watches_settling"])

@@ -58,3 +58,9 @@ def test_an_interval_without_batches_has_nothing_to_report_and_survives_a_checkp
     other.restore(one.tensors())
     assert other.columns() == one.columns()
     assert other.columns()["settle_steps_mean"] == [pytest.approx(7)]
+
+
+def test_without_a_tolerance_nothing_is_said_of_settling():
+    interval = Interval(1, torch.device("cpu"))
+    interval.add(torch.ones(1, 3), None, Settling((), torch.ones(1, 3), 7, None), None)
+    assert "settled_fraction" not in interval.columns()
