@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from analogdp import __version__
 from analogdp.cli import inspection, running
+from analogdp.cli.output import let_go, open_closed_streams
 from analogdp.errors import AnalogdpError, ScenarioError
 
 INTERRUPTED = 130
@@ -50,6 +50,7 @@ def _options(
 
 def main() -> None:
     """Run the command line and exit."""
+    open_closed_streams()
     try:
         application()
     except ScenarioError as error:
@@ -59,8 +60,8 @@ def main() -> None:
     except AnalogdpError as error:
         _end(str(error), error.exit_code)
     except BrokenPipeError:
-        # Whoever read the output has left, as `head` does; Python must not complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has left, as `head` does.
+        let_go(sys.stdout)
         sys.exit(1)
     except OSError as error:
         _end(f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}", 1)

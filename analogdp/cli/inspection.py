@@ -55,12 +55,7 @@ def list_devices(context: typer.Context) -> None:
     """List the shipped device cards."""
     if context.invoked_subcommand:
         return
-    from analogdp.devices.cards import load_card
-
-    cards = [load_card(name) for name in library.names("devices")]
-    table(
-        ("name", "model", "material", "source"), [[card.name, card.model, card.material, card.source] for card in cards]
-    )
+    _list("devices", ("model", "material", "source"))
 
 
 @devices.command("show")
@@ -79,14 +74,17 @@ def list_scenarios(context: typer.Context) -> None:
     """List the shipped scenarios."""
     if context.invoked_subcommand:
         return
+    _list("scenarios", ("description",))
+
+
+def _list(kind: library.Kind, columns: tuple[str, ...]) -> None:
+    """A table of shipped files, as they are written: to check them all would take seconds."""
     from analogdp.scenario.yaml import read_yaml
 
-    names = library.names("scenarios")
-    found = [read_yaml(library.find("scenarios", name)).data for name in names]
-    table(
-        ("name", "description"),
-        [[name, str(data.get("description", ""))] for name, data in zip(names, found, strict=True)],
-    )
+    names = library.names(kind)
+    found = [read_yaml(library.find(kind, name)).data for name in names]
+    rows = [[name, *(str(data.get(key, "")) for key in columns)] for name, data in zip(names, found, strict=True)]
+    table(("name", *columns), rows)
 
 
 @scenarios.command("show")

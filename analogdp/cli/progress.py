@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from analogdp.cli.output import tell
 from analogdp.runs import Observer, Row, mean_and_spread
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def duration(seconds: float) -> str:
 
 
 class PlainProgress(Observer):
-    """A line of text for every evaluation, written at once."""
+    """A line of text for every evaluation, written at once; the run goes on when nobody reads them any longer."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
@@ -52,16 +53,16 @@ class PlainProgress(Observer):
         self._first = self._done = update
         self._total = total_updates
         again = f", going on after update {update}" if update else ""
-        print(f"run {directory}: {total_updates} updates, {updates_per_epoch} per epoch{again}", flush=True)
+        tell(f"run {directory}: {total_updates} updates, {updates_per_epoch} per epoch{again}", sys.stdout)
 
     def advanced(self, progress: Progress) -> None:
         self._done = progress.update
 
     def evaluated(self, rows: list[Row]) -> None:
-        print(f"{describe(rows)}{self._time_left()}", flush=True)
+        tell(f"{describe(rows)}{self._time_left()}", sys.stdout)
 
     def said(self, message: str) -> None:
-        print(message, file=sys.stderr, flush=True)
+        tell(message, sys.stderr)
 
     def _time_left(self) -> str:
         made = self._done - self._first

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analogdp.cli.tables import table
 from analogdp.errors import AnalogdpError, InputError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def list_runs(
     if not rows:
         typer.echo(f"no runs in {folder}")
         return
-    _table(("run", "status", "scenario", "accuracy", "epochs", "started"), rows)
+    table(("run", "status", "scenario", "accuracy", "epochs", "started"), rows)
 
 
 def show(directory: RunArgument) -> None:
@@ -91,9 +92,9 @@ def show(directory: RunArgument) -> None:
     if result.metrics:
         typer.echo("")
         names = list(result.final[0])
-        _table(names, [[_number(row.get(name)) for name in names] for row in result.final])
+        table(names, [[_number(row.get(name)) for name in names] for row in result.final])
     typer.echo("")
-    _table(("file", "size", "state"), _files(result))
+    table(("file", "size", "state"), _files(result))
 
 
 def _use_data(data_dir: Path | None) -> None:
@@ -174,10 +175,3 @@ def _number(value: float | int | None) -> str:
     if value is None:
         return "-"
     return str(value) if isinstance(value, int) else f"{value:.5g}"
-
-
-def _table(header: list[str] | tuple[str, ...], rows: list[list[str]]) -> None:
-    """Columns aligned by spaces, which a pipe can take apart again."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for line in (header, *rows):
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import (
     BeforeValidator,
@@ -22,7 +22,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     ValidationError,
     ValidationInfo,
-    model_validator,
+    field_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
@@ -73,12 +73,13 @@ class DeviceCard(Settings):
     high: Conductance = Field(gt=0, le=1, description="nominal upper end of the conductance range, in siemens")
     parameters: Annotated[DeviceSettings, _ParametersOfModel()]
 
-    @model_validator(mode="after")
-    def _range_is_not_empty(self) -> Self:
-        if self.low >= self.high:
-            problem = f"{self.low:g} S is not below the card's high, {self.high:g} S; a cell needs a range to move in"
-            raise ProblemList([Problem("low", problem)])
-        return self
+    @field_validator("high")
+    @classmethod
+    def _range_is_not_empty(cls, high: float, info: ValidationInfo) -> float:
+        low = info.data.get("low")
+        if low is not None and low >= high:
+            raise ValueError(f"{high:g} S is not above the card's low, {low:g} S; a cell needs a range to move in")
+        return high
 
     def device(self) -> DeviceModel:
         """The device model with this card's parameters."""
@@ -148,9 +149,14 @@ def _from_scenario(value: Any) -> Any:
     try:
         return load_card(name, overrides)
     except ScenarioError as error:
-        raise ProblemList(list(error.problems)) from None
+        raise ProblemList([_seen_from_scenario(problem) for problem in error.problems]) from None
     except InputError as error:
         raise ValueError(str(error)) from None
+
+
+def _seen_from_scenario(problem: Problem) -> Problem:
+    """A problem of a card's file, which a scenario that names the file has at the place of the name."""
+    return Problem("", str(problem)) if problem.file else problem
 
 
 CardField = Annotated[

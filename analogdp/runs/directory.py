@@ -49,13 +49,17 @@ class RunDirectory:
         moment get different numbers.
 
         Raises:
-            InputError: ``out`` exists.
+            InputError: ``out`` exists, or a file is in its way.
             OSError: the place cannot be written to.
         """
         if out is not None:
             if out.exists() or out.is_symlink():
                 raise InputError(f"{out} exists; a run needs a new directory: choose another name or remove it")
             parent = out.parent
+        if obstacle := next(
+            (above for above in (parent, *parent.parents) if above.exists() and not above.is_dir()), None
+        ):
+            raise InputError(f"{obstacle} is a file; a run needs a directory to be made in: choose another")
         parent.mkdir(parents=True, exist_ok=True)
         staging = parent / f".{name}.{uuid.uuid4().hex}"
         staging.mkdir()

@@ -95,6 +95,7 @@ def execute(
 
     with log.with_warnings(), _outcome(run, log):
         run.remove_leftovers()
+        run.checkpoints.mkdir(exist_ok=True)
         change_manifest(run, status="running", reason="", ended=None, checksums={})
         try:
             with stop_on_signal(observer.said) as stop:
@@ -126,6 +127,8 @@ def _train(
         save_checkpoint(run.checkpoints, learner.update, journal.length, learner.tensors())
 
     checkpoint = load_newest(run.checkpoints, say)
+    if checkpoint is None and journal.length:
+        say(f"{run.checkpoints} has no checkpoint any more: beginning again")
     if checkpoint is not None:
         set_aside_newer(run.checkpoints, checkpoint.update)
         learner.restore(checkpoint.tensors)

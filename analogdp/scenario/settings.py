@@ -117,8 +117,24 @@ class OneOf:
         if name not in self.registry:
             problem = f"unknown {self.registry.kind} {name!r}: {suggestion(str(name), self.registry.names())}"
             raise ProblemList([Problem(self.key, problem)])
-        chosen: Settings = self.registry.get(name).Settings.model_validate({**value, self.key: name})
-        return chosen
+        settings: type[Settings] = self.registry.get(name).Settings
+        try:
+            return settings.model_validate({**value, self.key: name})
+        except ValidationError as error:
+            details = [self._with_owners(detail, settings) for detail in error.errors(include_url=False)]
+            raise ValidationError.from_exception_data(error.title, details) from None
+
+    def _with_owners(self, error: ErrorDetails, settings: type[Settings]) -> InitErrorDetails:
+        """A finding; where it is about a key that other members have, it names them."""
+        details = InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"], ctx=error.get("ctx", {}))
+        if error["type"] != _WORDED:
+            return details
+        words, key = details["ctx"]["words"], error["loc"][0]
+        if len(error["loc"]) == 1 and key not in settings.model_fields:
+            names = self.registry.names()
+            owners = [name for name in names if key in self.registry.get(name).Settings.model_fields]
+            words += f". It belongs to {self.key}: {' or '.join(owners)}" if owners else ""
+        return {**details, "type": PydanticCustomError(_WORDED, "{words}", {"words": words}), "ctx": {}}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(

@@ -41,6 +41,15 @@ def test_the_help_does_not_wait_for_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize("command", ["devices", "scenarios"])
+def test_a_list_of_shipped_files_does_not_wait_for_torch(command):
+    code = (
+        "import sys; from analogdp.cli.application import application; "
+        "application(standalone_mode=False); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, command], check=False, capture_output=True).returncode == 0
+
+
 @pytest.mark.parametrize("arguments", [["vallidate"], ["validate"], ["validate", "--sett", "a"], ["devices", "shwo"]])
 def test_a_wrong_command_line_ends_with_code_two(analogdp, arguments):
     code, _, message = analogdp(*arguments)

@@ -102,6 +102,15 @@ def test_a_run_in_a_pipe_prints_plain_lines_and_ends_with_what_it_left(folder: P
     ]
 
 
+def test_a_run_goes_on_when_whoever_watched_it_has_left(folder: Path, start: Start) -> None:
+    process = start("run", "tiny.yaml")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait() == 0
+    assert '"status": "finished"' in (folder / "runs/tiny-1/manifest.json").read_text()
+
+
 def test_settings_and_the_directory_can_be_given(folder: Path, command: Command) -> None:
     ended = command("run", "tiny.yaml", "--set", "learning.epochs=0", "--set", "chips=1", "--out", "here/mine")
     assert ended.code == 0

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from analogdp import library
 from analogdp.devices import CardField, DeviceCard, load_card
 from analogdp.errors import InputError, ScenarioError
+from analogdp.scenario.problems import problems_from
 from analogdp.scenario.settings import Settings
 from analogdp.streams import Stream
 
@@ -110,7 +111,7 @@ def test_a_scenario_may_name_a_file(tmp_path: Path) -> None:
     ("old", "new", "said"),
     [
         ("low: 10 uS", "low: 10", r"mine.yaml:6: low: 10 has no unit; write for example '20 uS'"),
-        ("low: 10 uS", "low: 30 uS", "low: 3e-05 S is not below the card's high, 2e-05 S"),
+        ("low: 10 uS", "low: 30 uS", "high: 2e-05 S is not above the card's low, 3e-05 S"),
         ("low: 10 uS", "low: 3 V", "low: '3 V' is not a conductance"),
         ("low: 10 uS", "", "low: is required"),
         ("step: 0.01", "step: -1", "parameters.step: -1 is out of range; allowed: above 0, at most 2"),
@@ -131,11 +132,25 @@ def test_a_wrong_card_is_told_what_is_wrong(tmp_path: Path, old: str, new: str, 
         ({"setp": 1}, "setp: unknown key 'setp': did you mean 'step'?"),
         ({"step": 5}, "step: 5 is out of range; allowed: above 0, at most 2"),
         ({"slope_up": 0.1}, "slope_up: unknown key 'slope_up'"),
-        ({"low": "1 S"}, "not below the card's high"),
+        ({"low": "1 S"}, "not above the card's low"),
     ],
 )
 def test_a_wrong_change_is_told_what_is_wrong(changes: dict[str, Any], said: str) -> None:
     assert said in problems(lambda: load_card("reram_sb", changes))
+
+
+def test_a_scenario_with_a_wrong_card_is_told_the_cards_file_and_line_and_all_problems(tmp_path: Path) -> None:
+    path = write(tmp_path, CARD.replace("low: 10 uS", "low: 30 uS").replace("step: 0.01", "stepp: 0.01"))
+    with pytest.raises(ValidationError) as caught:
+        Section.model_validate({"device": str(path)})
+    found = problems_from(caught.value)
+    assert [problem.path for problem in found] == ["device"]
+    for said in (
+        f"{path}:7: high: ",
+        f"{path}:8: parameters.stepp: unknown",
+        f"{path}:8: parameters.step: is required",
+    ):
+        assert said in found[0].message
 
 
 def test_an_unknown_card_is_told_the_nearest() -> None:

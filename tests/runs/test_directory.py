@@ -48,6 +48,14 @@ def test_an_existing_target_is_refused_and_left_alone(tmp_path: Path, kind: str)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+@pytest.mark.parametrize("below", ["mine", "deep/er/mine"])
+def test_a_file_in_the_way_is_named(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(InputError, match=r"file is a file; a run needs a directory"):
+        RunDirectory.create(tmp_path, "a", FILES, out=tmp_path / "file" / below)
+    assert (tmp_path / "file").read_text() == "precious"
+
+
 def test_a_directory_that_cannot_be_filled_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no/such"):
         RunDirectory.create(tmp_path, "a", {**FILES, "no/such/folder": ""})

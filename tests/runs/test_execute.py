@@ -240,3 +240,20 @@ def test_journal_lines_after_the_last_checkpoint_are_not_repeated(new_run, learn
     assert len(Journal(run.journal).rows()) == 6
     execute(run, learner(), 100, Notes(), products(run))
     assert outcome(run)["journal"] == outcome(finished)["journal"]
+
+
+@pytest.mark.parametrize("gone", ["files", "folder"])
+def test_a_run_whose_checkpoints_were_removed_begins_again_and_says_so(
+    finished: RunDirectory, new_run: NewRun, learner, products: Make, gone: str
+) -> None:
+    run, stopped, notes = new_run(), learner(), Notes()
+    stopped.on_advance = lambda update: os.kill(os.getpid(), signal.SIGTERM) if update == 6 else None
+    with pytest.raises(Interrupted):
+        execute(run, stopped, None, Notes(), products(run))
+    for file in run.checkpoints.iterdir():
+        file.unlink()
+    if gone == "folder":
+        run.checkpoints.rmdir()
+    execute(run, learner(), None, notes, products(run))
+    assert notes.messages == [f"{run.checkpoints} has no checkpoint any more: beginning again"]
+    assert outcome(run) == outcome(finished)

@@ -62,7 +62,11 @@ def test_the_named_members_settings_validate_the_section(written, chosen):
             ("animal", "inner", "size"),
             "expected a whole number, not '2'",
         ),
-        ({"animal": {"weights": [1]}}, ("animal", "weights"), "unknown key 'weights'; Known: model, size"),
+        (
+            {"animal": {"weights": [1]}},
+            ("animal", "weights"),
+            "unknown key 'weights'; Known: model, size. It belongs to model: large",
+        ),
         ({"animal": {"model": "large", "weights": [1, "x"]}}, ("animal", "weights", 1), "expected a number, not 'x'"),
         ({"favourite": "smal"}, ("favourite",), "unknown animal 'smal': did you mean 'small'? Known: large, small"),
         ({"favourite": 3}, ("favourite",), "unknown animal 3"),

@@ -1,0 +1,30 @@
+"""Standard output and error that may be closed, from the start or because the reader has left."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TextIO
+
+
+def open_closed_streams() -> None:
+    """Give a process that was started without standard output or error, by ``>&-``, one that goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open to the end
+
+
+def tell(line: str, stream: TextIO) -> None:
+    """Write a line at once; when nobody reads any longer, this and all later ones go nowhere."""
+    try:
+        print(line, file=stream, flush=True)
+    except BrokenPipeError:
+        let_go(stream)
+
+
+def let_go(stream: TextIO) -> None:
+    """Have a stream whose reader has left go nowhere, so that Python does not complain when it flushes at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
