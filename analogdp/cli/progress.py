@@ -71,19 +71,22 @@ class PlainProgress(Observer):
         return f", {duration((time.monotonic() - self._begun) / made * (self._total - self._done))} left"
 
 
+_ROOM_FOR_BAR = 110
+"""Columns of a terminal."""
+
+
 class LiveProgress(Observer):
     """A bar with epoch, loss, accuracy, settling steps and the time left; finished evaluations scroll by above it."""
 
     def __init__(self) -> None:
+        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns)
+        console = Console()
+        words = (MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn(), TextColumn("left"))
+        # In a narrow terminal the words need all the room.
+        columns = (BarColumn(bar_width=24), *words) if console.width >= _ROOM_FOR_BAR else words
+        self._bar = Progress(*columns, console=console)
         self._task = self._bar.add_task("evaluating", total=None)
 
     def __enter__(self) -> Self:

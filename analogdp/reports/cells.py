@@ -46,7 +46,8 @@ class CrossbarSummary:
         scale: weight per siemens.
         low, high: nominal conductance range in siemens.
         card: the device card.
-        conductances: of the plus and minus cells of all chips, in siemens.
+        conductances: of the plus and minus cells of all chips, in siemens; without the minus cells if ``reference`` is.
+        reference: conductance of all minus cells in siemens, where they are one and the same fixed reference; else None.
         error: achieved minus target weights.
         agreement: cells by target weight (rows) and achieved weight (columns), both on ``agreement_edges``.
         agreement_edges: as said.
@@ -69,6 +70,7 @@ class CrossbarSummary:
     high: float
     card: Mapping[str, Any]
     conductances: Histogram
+    reference: float | None
     error: Histogram
     agreement: NDArray[np.int64]
     agreement_edges: Values
@@ -98,6 +100,8 @@ def summarise(crossbar: CrossbarConductances, mapped: int) -> CrossbarSummary:
     nominal = np.array([crossbar.low, crossbar.high])
     writes = np.stack((crossbar.plus_writes, crossbar.minus_writes))
     written = {name: counts for name, counts in zip(("plus", "minus"), writes, strict=True) if counts.any()}
+    reference = float(minus.flat[0]) if np.ptp(minus) == 0 and "minus" not in written else None
+    cells = {"plus": plus} if reference is not None else {"plus": plus, "minus": minus}
     edges = _edges(target, achieved)
     block = (-(-crossbar.shape[0] // LARGEST_MAP), -(-crossbar.shape[1] // LARGEST_MAP))
     layers = (target, achieved, error, _double(writes[0]), _double(writes[1]))
@@ -111,7 +115,8 @@ def summarise(crossbar: CrossbarConductances, mapped: int) -> CrossbarSummary:
         low=crossbar.low,
         high=crossbar.high,
         card=crossbar.card,
-        conductances=_histogram({"plus": plus, "minus": minus}, _edges(plus, minus, nominal)),
+        conductances=_histogram(cells, _edges(plus, minus, nominal)),
+        reference=reference,
         error=_histogram({"error": error}, _symmetric_edges(error)),
         agreement=np.histogram2d(*_both_finite(target, achieved), bins=(edges, edges))[0].astype(np.int64),
         agreement_edges=edges,

@@ -106,7 +106,7 @@ def charts(metrics: Metrics) -> list[Chart]:
             "settling",
             "Settling",
             (
-                Panel("steps until settled", steps, from_zero=True),
+                Panel("steps per sample", steps, from_zero=True),
                 Panel("samples settled (%)", settled, limits=(-4, 104)),
             ),
         ),

@@ -54,6 +54,8 @@ def distribution_figure(summary: CrossbarSummary) -> go.Figure:
         figure.add_trace(trace, row=1, col=1)
     for bound in (summary.low, summary.high):
         figure.add_vline(x=bound / factor, line={"color": GREY, "dash": "dot", "width": 1.5}, row=1, col=1)
+    if summary.reference is not None:
+        figure.add_vline(x=summary.reference / factor, line={"color": MINUS, "width": 1.5}, row=1, col=1)
     figure.add_trace(_agreement(summary), row=1, col=2)
     ends = summary.agreement_edges[[0, -1]]
     thin = {"color": PLUS, "width": 1}

@@ -151,6 +151,8 @@ def _describe(summary: CrossbarSummary) -> str:
         f"{count(summary.total_writes)} pulses; {100 * summary.written:.1f} % of the pairs were written, "
         f"the busiest cell {count(summary.most_writes)} times.",
     ]
+    if summary.reference is not None:
+        sentences.append(f"G− is a fixed reference of {quantity(summary.reference, 'S')}, the blue line.")
     if summary.block != (1, 1):
         sentences.append(
             f"Maps show means over blocks of {summary.block[0]} word lines × {summary.block[1]} bit lines."

@@ -52,6 +52,8 @@ def draw_distributions(summary: CrossbarSummary) -> Figure:
     _draw_bars(cells, summary.conductances, {"plus": ("G+", PLUS), "minus": ("G−", MINUS)}, factor)
     for bound in (summary.low, summary.high):
         cells.axvline(bound / factor, color=GREY, linestyle=":")
+    if summary.reference is not None:
+        cells.axvline(summary.reference / factor, color=MINUS, label="G− (reference)")
     cells.legend(frameon=False)
     cells.set(title="Conductances", xlabel=f"conductance ({letter}S)", ylabel="cells")
     edges = summary.agreement_edges

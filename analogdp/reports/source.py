@@ -105,12 +105,13 @@ def read_run(directory: Path) -> RunFiles:
         if not (directory / name).is_file():
             raise InputError(f"{directory} has no {name}; give the directory of a run, such as runs/quickstart-1")
     conductances = directory / CONDUCTANCES
+    scenario = read_yaml(directory / SCENARIO).data
     return RunFiles(
         directory=directory,
-        scenario=read_yaml(directory / SCENARIO).data,
+        scenario=scenario,
         scenario_text=(directory / SCENARIO).read_text(),
         manifest=_read_manifest(directory / MANIFEST),
-        metrics=_read_metrics(directory),
+        metrics=_read_metrics(directory, omit=() if _settles(scenario) else ("settled_fraction",)),
         conductances=conductances if conductances.is_file() else None,
     )
 
@@ -125,11 +126,18 @@ def _read_manifest(path: Path) -> Mapping[str, Any]:
     return manifest
 
 
-def _read_metrics(directory: Path) -> Metrics:
-    """The table if the run has ended, else the journal of a run that is under way or was killed."""
+def _settles(scenario: Mapping[str, Any]) -> bool:
+    """Whether samples are tested for having settled; without a tolerance each takes all its steps."""
+    dynamics = scenario.get("dynamics", {})
+    rest = dynamics.get("settle", dynamics)
+    return not ("tolerance" in rest and rest["tolerance"] is None)
+
+
+def _read_metrics(directory: Path, omit: tuple[str, ...]) -> Metrics:
+    """The table if the run has ended, else the journal of a run that is under way or was killed; some columns left out."""
     path = directory / METRICS if (directory / METRICS).is_file() else directory / JOURNAL
     try:
         table = pyarrow.parquet.read_table(path) if path.suffix == ".parquet" else as_table(Journal(path).rows())
-        return Metrics.from_columns(table.to_pydict())
+        return Metrics.from_columns({name: values for name, values in table.to_pydict().items() if name not in omit})
     except (pyarrow.ArrowException, OSError, KeyError, ValueError) as error:
         raise InputError(f"{path}: damaged: {error}") from error

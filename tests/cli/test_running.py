@@ -67,12 +67,11 @@ def start(folder: Path) -> Start:
         **os.environ,
         "PYTHONPATH": str(Path(analogdp.__file__).parents[1]),
         "TERM": "xterm",
-        "COLUMNS": "150",
     }
 
-    def begin(*arguments: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
-        program = [sys.executable, "-m", "analogdp", *arguments]
-        return subprocess.Popen(program, stdout=stdout, stderr=subprocess.PIPE, env=environment, text=True)
+    def begin(*arguments: str, stdout: int = subprocess.PIPE, columns: int = 150) -> subprocess.Popen[str]:
+        program, sized = [sys.executable, "-m", "analogdp", *arguments], {**environment, "COLUMNS": str(columns)}
+        return subprocess.Popen(program, stdout=stdout, stderr=subprocess.PIPE, env=sized, text=True)
 
     return begin
 
@@ -231,9 +230,10 @@ def test_ctrl_c_stops_at_a_checkpoint_and_says_how_to_go_on(start: Start, comman
     assert re.search("^tiny-1 +interrupted", command("list").out, re.MULTILINE)
 
 
-def test_a_terminal_shows_a_live_line_with_loss_accuracy_steps_and_time(start: Start) -> None:
+@pytest.mark.parametrize("columns", [80, 150])
+def test_a_terminal_shows_a_live_line_with_loss_accuracy_steps_and_time(start: Start, columns: int) -> None:
     ours, theirs = pty.openpty()
-    process = start("run", "tiny.yaml", "--set", "learning.epochs=3", stdout=theirs)
+    process = start("run", "tiny.yaml", "--set", "learning.epochs=3", stdout=theirs, columns=columns)
     os.close(theirs)
     shown = b""
     while chunk := _read(ours):
@@ -242,7 +242,8 @@ def test_a_terminal_shows_a_live_line_with_loss_accuracy_steps_and_time(start: S
     assert process.communicate(timeout=60)[1] == ""
     assert process.returncode == 0
     text = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", shown.decode())
-    assert re.search(r"9/9 epoch 3  loss [\d.e-]+  accuracy [\d.]+%  settling \d+ steps  ?\d:\d\d:\d\d", text)
+    assert re.search(r"9/9 epoch 3  loss [\d.e-]+  accuracy [\d.]+%  settling \d+ steps  ?\d:\d\d:\d\d left", text)
+    assert ("━" in text) == (columns > 100)
     assert "report:        runs/tiny-1/report.html" in text
 
 

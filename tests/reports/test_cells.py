@@ -55,6 +55,15 @@ def test_cells_that_were_never_written_or_are_exact_can_be_shown(crossbar: Cross
     assert largest(summary.maps, "difference") == 1.0
 
 
+def test_minus_cells_that_are_one_fixed_reference_are_told_apart(crossbar: CrossbarConductances) -> None:
+    same, never = np.full_like(crossbar.minus, 4e-6), np.zeros_like(crossbar.minus_writes)
+    summary = summarise(replace(crossbar, minus=same, minus_writes=never), mapped=1)
+    assert summary.reference == pytest.approx(4e-6, rel=1e-6)
+    assert set(summary.conductances.counts) == {"plus"}
+    for written in (replace(crossbar, minus=same), replace(crossbar, minus_writes=never)):
+        assert summarise(written, mapped=1).reference is None
+
+
 def test_fixed_reference_cells_are_not_in_the_distribution_of_pulses(crossbar: CrossbarConductances) -> None:
     plus = np.arange(crossbar.plus_writes.size).reshape(crossbar.plus_writes.shape) % 4
     summary = summarise(replace(crossbar, plus_writes=plus, minus_writes=np.zeros_like(plus)), mapped=1)

@@ -50,3 +50,21 @@ def test_the_table_and_the_journal_give_the_same_numbers(tmp_path: Path, journal
     found = read_run(make_run(tmp_path / "a-1", chips=2, epochs=3, crossbars=False, journal=journal)).metrics
     expected = [row["test_loss"] for row in metric_rows(3, 2, pulses=False)]
     np.testing.assert_array_equal(found.columns["test_loss"].ravel(), expected)
+
+
+@pytest.mark.parametrize(
+    ("dynamics", "tested"),
+    [
+        ("{settle: {tolerance: 0.001}}", True),
+        ("{settle: {tolerance: null}}", False),
+        ("{clock: sweep, tolerance: 0.001}", True),
+        ("{clock: sweep, tolerance: null}", False),
+    ],
+)
+def test_without_a_tolerance_no_sample_is_said_to_have_settled_or_not(
+    tmp_path: Path, dynamics: str, tested: bool
+) -> None:
+    run = make_run(tmp_path / "a-1", crossbars=False)
+    with (run / "scenario.yaml").open("a") as file:
+        file.write(f"dynamics: {dynamics}\n")
+    assert (read_run(run).metrics.get("settled_fraction") is not None) == tested
