@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +36,7 @@ from analogdp.runs.directory import MANIFEST, SCENARIO
 from analogdp.runs.manifest import now
 from analogdp.scenario import Scenario, dump_scenario, load_scenario
 from analogdp.scenario.estimate import refuse_if_too_large
-
-
-SMALL_STEP = 4_000_000
-"""Multiplications in all products of a batch below which a second thread does not make a step faster (2 cores, 2026)."""
+from analogdp.scenario.threads import computing_with, threads_for
 
 
 class Result:
@@ -156,9 +150,9 @@ def run(
     """
     observer = progress or Observer()
     refuse_if_too_large(scenario)
-    placed = _placed(scenario, threads=scenario.run.threads or _default_threads(scenario))
+    placed = _placed(scenario, threads=threads_for(scenario))
     folder = source.resolve().parent if source else Path.cwd()
-    with _threads(placed.run.threads):
+    with computing_with(threads_for(placed)):
         trainer, network = _prepare(placed)
         manifest = new_manifest(scenario.name, scenario.seed, placed.run.device, torch.get_num_threads(), folder)
         files = {SCENARIO: dump_scenario(scenario), MANIFEST: manifest.to_json()}
@@ -195,7 +189,7 @@ def resume(directory: Path | str, *, progress: Observer | None = None) -> Result
             observer.said(f"other versions than at the start ({', '.join(different)}): the last bits may differ")
         placed = _as_recorded(scenario, manifest)
         refuse_if_too_large(placed)
-        with _threads(manifest.threads):
+        with computing_with(manifest.threads):
             trainer, network = _prepare(placed)
             change_manifest(made, resumed=[*manifest.resumed, now()])
             return _carry_out(made, scenario, trainer, network, observer)
@@ -242,27 +236,9 @@ def _placed(scenario: Scenario, **changes: Any) -> Scenario:
     return scenario.model_copy(update={"run": settings})
 
 
-def _default_threads(scenario: Scenario) -> int:
-    """One thread where a second would gain nothing and lose much as soon as another program runs; else torch's choice."""
-    products = sum(inputs * outputs for inputs, outputs in pairwise(scenario.network.layers))
-    small = products * scenario.learning.batch * scenario.chips < SMALL_STEP
-    return 1 if small else torch.get_num_threads()
-
-
 def _as_recorded(scenario: Scenario, manifest: Manifest) -> Scenario:
     """The scenario on the device and with the threads that the run started with."""
     return _placed(scenario, device=manifest.device, threads=manifest.threads)
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Compute with this many CPU threads (None: as many as now), and with as many as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _ignore(message: str) -> None:

@@ -161,10 +161,9 @@ def test_an_existing_target_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("place", ["/proc/runs", "/dev/null/runs"])
-def test_a_place_that_cannot_be_written_to_is_one_sentence(tmp_path: Path, place: str) -> None:
-    with pytest.raises(RunError, match=rf"cannot make a run directory in {place}"):
-        api.run(tiny(tmp_path, run={"directory": place}))
+def test_a_place_that_cannot_be_written_to_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"cannot make a run directory in /proc/runs"):
+        api.run(tiny(tmp_path, run={"directory": "/proc/runs"}))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")

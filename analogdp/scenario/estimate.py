@@ -16,6 +16,7 @@ import torch
 from analogdp import registry
 from analogdp.errors import InputError
 from analogdp.scenario.schema import Scenario
+from analogdp.scenario.threads import computing_with, threads_for
 
 # Figures of the simulator, rounded up; what an estimate needs is the order of magnitude.
 STATE_COPIES = 8
@@ -60,7 +61,8 @@ class Estimate:
 def estimate(scenario: Scenario) -> Estimate:
     """What running the scenario will take; allocates little, and measures the machine for some milliseconds."""
     parts = memory_parts(scenario)
-    return Estimate(sum(parts.values()), parts, _seconds(scenario))
+    with computing_with(threads_for(scenario)):
+        return Estimate(sum(parts.values()), parts, _seconds(scenario))
 
 
 def refuse_if_too_large(scenario: Scenario) -> None:
