@@ -25,6 +25,7 @@ import torch
 from analogdp.data import load
 from analogdp.devices import load_card
 from analogdp.devices.population import PulsedSettings
+from analogdp.dynamics import Diverged
 from analogdp.learning import Trainer
 from analogdp.network import build
 from analogdp.scenario import load_scenario
@@ -53,13 +54,13 @@ class Training:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training reached: in percent, one number for each chip, by the last weights.
+    """What a training reached: in percent, one number for each chip, by the last weights; None if it diverged.
 
     ``pulses`` are write pulses per cell and update, mean over chips.
     """
 
-    accuracy: tuple[float, ...]
-    noise_free: tuple[float, ...]
+    accuracy: tuple[float | None, ...]
+    noise_free: tuple[float | None, ...]
     pulses: float
 
 
@@ -114,9 +115,13 @@ def train(training: Training) -> Outcome:
     torch.set_num_threads(1)
     scenario = load_scenario(training.scenario, training.overrides)
     trainer = Trainer(scenario, build(scenario), load(scenario.data, scenario.seed))
-    while trainer.update < trainer.total_updates:
-        trainer.advance()
-    rows = trainer.evaluate()
+    try:
+        while trainer.update < trainer.total_updates:
+            trainer.advance()
+        rows = trainer.evaluate()
+    except Diverged:
+        lost = (None,) * scenario.chips
+        return Outcome(lost, lost, 0.0)
     cells = sum(inputs * outputs for inputs, outputs in pairwise(scenario.network.layers))
     return Outcome(
         accuracy=tuple(100 * row["test_accuracy"] for row in rows),
@@ -131,14 +136,13 @@ Pool = Callable[[Iterable[Training]], list[Outcome]]
 def neurons(pool: Pool) -> dict[str, object]:
     """DP-transposed and DP dyads with ideal weights, over alpha."""
     rows = [("dp_transposed", alpha) for alpha in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    rows += [("dp", alpha) for alpha in (0.25, 0.5, 0.75, 1.0)]
+    rows += [("dp", alpha) for alpha in (0.0, 0.25, 0.5, 0.75, 1.0)]
     reached = over_seeds(pool, [(f"neuron.model={model}", f"neuron.alpha={alpha}") for model, alpha in rows])
-    outside = [[value for value in row if not LOWEST <= value <= HIGHEST] for row in reached]
     table(
-        ("neuron", "alpha", "test accuracy, %", "lowest", "highest", f"seeds outside {LOWEST} to {HIGHEST}"),
+        ("neuron", "alpha", "test accuracy, %", "single seeds", f"seeds below {LOWEST}", f"above {HIGHEST}"),
         [
-            (model, f"{alpha:g}", spread(row), f"{min(row):.2f}", f"{max(row):.2f}", str(len(out)))
-            for (model, alpha), row, out in zip(rows, reached, outside, strict=True)
+            (model, f"{alpha:g}", spread(row), *singles(finished(row)))
+            for (model, alpha), row in zip(rows, reached, strict=True)
         ],
     )
     return {f"{model} alpha {alpha:g}": row for (model, alpha), row in zip(rows, reached, strict=True)}
@@ -208,16 +212,32 @@ def mismatch(pool: Pool) -> dict[str, object]:
 TABLES = {table.__name__: table for table in (neurons, devices, limits, mismatch)}
 
 
-def over_seeds(pool: Pool, settings: Sequence[tuple[str, ...]]) -> list[list[float]]:
+def singles(values: Sequence[float]) -> tuple[str, str, str]:
+    """All values, and how many are below and above what is expected."""
+    below, above = sum(value < LOWEST for value in values), sum(value > HIGHEST for value in values)
+    return ", ".join(f"{value:.1f}" for value in values), str(below), str(above)
+
+
+def over_seeds(pool: Pool, settings: Sequence[tuple[str, ...]]) -> list[list[float | None]]:
     """Accuracies of the ideal-weights scenario with each of some settings, one for each seed."""
     trainings = [Training("ideal-weights", (*row, f"seed={seed}")) for row in settings for seed in SEEDS]
     reached = [outcome.accuracy[0] for outcome in pool(trainings)]
     return [reached[start : start + len(SEEDS)] for start in range(0, len(reached), len(SEEDS))]
 
 
-def spread(values: Sequence[float]) -> str:
-    """Mean and standard deviation of a sample."""
-    return f"{mean(values):.2f} ± {stdev(values):.2f}"
+def finished(values: Sequence[float | None]) -> list[float]:
+    """Those of trainings that did not diverge."""
+    return [value for value in values if value is not None]
+
+
+def spread(values: Sequence[float | None]) -> str:
+    """Mean and standard deviation of a sample, and how many are missing from it."""
+    found = finished(values)
+    lost = f"{len(values) - len(found)} of {len(values)} diverged" if len(found) < len(values) else ""
+    if not found:
+        return lost
+    figure = f"{mean(found):.2f} ± {stdev(found):.2f}" if len(found) > 1 else f"{found[0]:.2f}"
+    return f"{figure} ({lost})" if lost else figure
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
