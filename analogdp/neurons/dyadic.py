@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 Nudge = Literal["proximal", "linearised", "explicit"]
 
+UNLIKELY = 4
+"""Standard deviations that no neuron and no moment is expected to exceed."""
+
 
 class DyadicSettings(NeuronSettings):
     """What both kinds of dyads have."""
@@ -51,15 +54,25 @@ class DualPropagationSettings(DyadicSettings):
     )
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
-        curvature: float = registry.losses.get(scenario.network.loss).curvature
-        if self.output == "linearised" or (1 - self.alpha) * self.beta * curvature < 1:
+        """The proximal problems of the outputs must have solutions, also where mismatch and noise are against it."""
+        if self.output == "linearised":
             return []
-        largest = 1 / ((1 - self.alpha) * curvature)
+        loss = registry.losses.get(scenario.network.loss)
+        spread = UNLIKELY * scenario.mismatch.alpha.std
+        fluctuation = 1 + UNLIKELY * scenario.noise.nudging
+        limits = {
+            "s-": 1 / (max(1 - self.alpha + spread, 1e-12) * loss.curvature * fluctuation),
+            "s+": loss.largest_step / (max(self.alpha + spread, 1e-12) * fluctuation),
+        }
+        compartment = min(limits, key=lambda name: limits[name])
+        if self.beta < limits[compartment]:
+            return []
+        margin = f", {UNLIKELY} standard deviations of its noise and mismatch included" if spread or fluctuation > 1 else ""
         return [
             Problem(
                 "beta",
-                f"{self.beta:g} leaves s- of the output without a solution at alpha = {self.alpha:g} and "
-                f"{scenario.network.loss}; allowed: below {largest:g}, or a larger alpha, or output: linearised",
+                f"{self.beta:g} is too strong for {compartment} of the outputs at alpha = {self.alpha:g} and "
+                f"{scenario.network.loss}; allowed: below {limits[compartment]:.4g}{margin}, or output: linearised",
             )
         ]
 

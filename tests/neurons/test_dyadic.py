@@ -116,9 +116,24 @@ def test_alpha_mismatch_draws_push_pull_and_mixing_separately_around_their_nomin
     assert correlation.abs().max() < 5 / 20_000**0.5
 
 
-def test_a_beta_without_a_solution_for_the_pulled_output_is_refused_with_the_limit():
-    with pytest.raises(ValueError, match=r"allowed: below 1\.25"):
-        Scenario.model_validate({"neuron": {"model": "dp", "alpha": 0.2, "beta": 1.3}})
+@pytest.mark.parametrize(
+    ("alpha", "beta", "sections", "limit"),
+    [
+        (0.2, 1.3, {}, r"s- .* below 1\.25"),
+        (0.2, 1.1, {"mismatch": {"alpha": 0.05}}, r"s- .* below 1, 4 standard deviations"),
+        (0.2, 1.1, {"noise": {"nudging": 0.05}}, r"s- .* below 1\.042, 4 standard deviations"),
+        (1.0, 5.5, {"network": {"loss": "cross_entropy"}}, r"s\+ .* below 5"),
+        (0.0, 1.0, {"network": {"loss": "cross_entropy"}}, r"s- .* below 1,"),
+    ],
+)
+def test_a_beta_without_a_solution_for_the_outputs_is_refused_with_the_limit(alpha, beta, sections, limit):
+    with pytest.raises(ValueError, match=limit):
+        Scenario.model_validate({"neuron": {"model": "dp", "alpha": alpha, "beta": beta}, **sections})
+
+
+def test_least_squares_has_no_upper_limit_where_nothing_is_pulled():
+    scenario = Scenario.model_validate({"neuron": {"model": "dp", "alpha": 1.0, "beta": 50}})
+    assert scenario.neuron.beta == 50
 
 
 def test_such_a_beta_is_fine_linearised_or_transposed():
