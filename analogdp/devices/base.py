@@ -92,6 +92,11 @@ class DeviceModel(ABC):
     def read_noise(self) -> float:
         """Standard deviation in siemens that each read of a cell adds, independently of all other reads."""
 
+    @property
+    def read_time(self) -> float | None:
+        """How many seconds a read integrates that has this read noise; None if the card does not say."""
+        return None
+
     def reference(self, state: DeviceState, stream: Stream) -> Tensor:
         """Conductance in siemens of the fixed cell that each cell is read against; broadcasts to the cells' shape."""
         like = next(iter(state.variables.values()))
@@ -106,5 +111,13 @@ class DeviceModel(ABC):
         """Time derivative of the state under a voltage, for models that are written continuously."""
         raise InputError(f"{type(self).__name__} is written by counted pulses; it has no continuous state equation")
 
-    def relax(self, state: DeviceState, elapsed: float, stream: Stream) -> None:  # noqa: B027 - most models retain
-        """Let ``elapsed`` seconds pass without writing, in place. A model without retention loss stays as it is."""
+    def relax(  # noqa: B027 - most models retain
+        self, state: DeviceState, elapsed: Tensor | float, stream: Stream
+    ) -> None:
+        """Let time pass without writing, in place. A model without retention loss stays as it is.
+
+        Args:
+            state: the cells.
+            elapsed: seconds, one number or one for each chip ``(chips,)``.
+            stream: for models that forget at random.
+        """

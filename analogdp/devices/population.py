@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from analogdp.devices.base import DeviceSettings
-from analogdp.scenario.quantities import Ratio
+from analogdp.scenario.quantities import Ratio, Time
 from analogdp.streams import Stream
 
 _NARROWEST_RANGE = 1e-4
@@ -53,6 +53,9 @@ class PulsedSettings(DeviceSettings):
         ge=0,
         le=1,
         description="standard deviation of each read, relative to the nominal conductance range",
+    )
+    read_time: Time | None = Field(
+        default=None, gt=0, description="how long a read integrates that has this read noise; null: not known"
     )
 
     def tensors_per_cell(self) -> int:

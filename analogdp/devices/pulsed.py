@@ -98,6 +98,10 @@ class PulsedDevice(DeviceModel):
     def read_noise(self) -> float:
         return self.parameters.read_noise * (self.high - self.low)
 
+    @property
+    def read_time(self) -> float | None:
+        return self.parameters.read_time
+
     def _keep_within_bounds(self, state: DeviceState) -> None:
         stored = state.variables["stored"]
         torch.clamp(stored, state.parameters["lower"], state.parameters["upper"], out=stored)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar, Literal
 
 import torch
@@ -84,11 +83,14 @@ class LinearStep(PulsedDevice):
     def volatile(self) -> bool:
         return self.parameters.lifetime is not None
 
-    def relax(self, state: DeviceState, elapsed: float, stream: Stream) -> None:
+    def relax(self, state: DeviceState, elapsed: Tensor | float, stream: Stream) -> None:
         """The weight decays exponentially to 0 with the card's ``lifetime``."""
-        if self.parameters.lifetime is not None:
-            for variable in state.variables.values():
-                variable.mul_(math.exp(-elapsed / self.parameters.lifetime))
+        if self.parameters.lifetime is None:
+            return
+        for variable in state.variables.values():
+            seconds = torch.as_tensor(elapsed, dtype=torch.float64, device=variable.device)
+            kept = torch.exp(-seconds / self.parameters.lifetime).to(variable.dtype)
+            variable.mul_(kept.view(-1, *(1,) * (variable.dim() - 1)))
 
 
 class SoftBoundsSettings(PulsedSettings):

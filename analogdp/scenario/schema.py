@@ -46,6 +46,8 @@ class SynapseSettings(Settings):
     """What every synapse model's section has."""
 
     model: str
+    written_by_pulses: ClassVar[bool] = False
+    """Whether the weights are physical cells that only pulses change, not numbers that an optimizer may write."""
 
     def cell_bytes(self, dtype_bytes: int) -> int:
         """Memory in bytes that one weight takes on one chip, its devices and an update's temporaries included."""

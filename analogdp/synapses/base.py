@@ -85,8 +85,11 @@ class Synapse(nn.Module, ABC):
         forward_noise, backward_noise: how many standard normal numbers a noisy read takes for each of its outputs
             (one for each tile whose partial sum is converted); 0 when reads have no noise.
         volatile: whether :meth:`relax` changes anything.
-        calibrated: whether converters take their range from :meth:`calibrate`.
-        calibrated: whether :meth:`calibrate` wants to see typical values, at the start and after every epoch.
+        calibrated: whether converters take their range from :meth:`calibrate`, which then wants to see typical values
+            at the start and after every epoch.
+        read_time: how many seconds a read integrates that has this synapse's noise, or None if reads have no noise or
+            take no time; the dynamics scales the normal numbers of a read by sqrt(read_time / time step), so that a
+            shorter step averages no noise away.
     """
 
     Settings: ClassVar[type[SynapseSettings]]
@@ -94,6 +97,7 @@ class Synapse(nn.Module, ABC):
     backward_noise: int = 0
     volatile: bool = False
     calibrated: bool = False
+    read_time: float | None = None
 
     def __init__(self, chips: int, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -140,8 +144,18 @@ class Synapse(nn.Module, ABC):
     def weights(self) -> Tensor:
         """The weights as a read without noise and converters sees them, ``(chips, out, in)``; not to be written."""
 
-    def relax(self, elapsed: float, stream: Stream) -> None:
-        """Let ``elapsed`` seconds pass without writing: devices lose what they do not retain; nothing by default."""
+    @property
+    def parameter(self) -> nn.Parameter | None:
+        """The weights as numbers that :mod:`torch.optim` may write, or None for physical cells."""
+        return None
+
+    def relax(self, elapsed: Tensor | float, stream: Stream) -> None:
+        """Let time pass without writing: devices lose what they do not retain; nothing by default.
+
+        Args:
+            elapsed: seconds, one number or one for each chip ``(chips,)``.
+            stream: for devices that forget at random.
+        """
 
     def calibrate(self, x: Tensor, e: Tensor) -> None:
         """Fit converter ranges to typical bottom-up inputs ``x`` and top-down inputs ``e``; nothing by default."""

@@ -56,6 +56,7 @@ class Crossbar(Synapse):
         self.backward_noise = self.reader.noise_numbers(BACKWARD)
         self.volatile = self.device.volatile
         self.calibrated = self.reader.calibrated
+        self.read_time = self.device.read_time
         self._fabricate(weights, replace(stream, dtype=weights.dtype, device=weights.device))
         self.register_load_state_dict_post_hook(lambda module, keys: module.refresh())  # type: ignore[no-untyped-call]
 
@@ -99,7 +100,7 @@ class Crossbar(Synapse):
             self._refresh(rows, state)
         return UpdateReport(raised, lowered)
 
-    def relax(self, elapsed: float, stream: Stream) -> None:
+    def relax(self, elapsed: Tensor | float, stream: Stream) -> None:
         self.device.relax(self._state(), elapsed, self._own(stream))
         self.refresh()
 

@@ -65,5 +65,9 @@ class IdealSynapse(Synapse):
         return UpdateReport(none, none)
 
     @property
+    def parameter(self) -> nn.Parameter:
+        return self.weight
+
+    @property
     def weights(self) -> Tensor:
         return self.weight

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
@@ -98,6 +98,7 @@ class CrossbarSettings(SynapseSettings):
     """The section of a memristor crossbar; a weight is the difference of two cells' conductances."""
 
     model: Literal["crossbar"] = "crossbar"
+    written_by_pulses: ClassVar[bool] = True
     device: CardField = Field(default="reram_sb", validate_default=True, description="a device card")
     pair: Literal["reference", "balanced"] = Field(
         default="reference",
@@ -145,4 +146,8 @@ class CrossbarSettings(SynapseSettings):
         if getattr(parameters, "lifetime", None) is not None and not scenario.dynamics.has_time:
             message = f"cells of {card!r} forget in time, which clock: {scenario.dynamics.clock} does not have; set it to null"
             problems.append(Problem("device.lifetime", message))
+        device = self.device.device()
+        if device.read_noise and device.read_time is None and scenario.dynamics.has_time:
+            message = f"cells of {card!r} have read noise; say how long a read integrates that has it, such as 1 us"
+            problems.append(Problem("device.read_time", message))
         return problems
