@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal, Self
 
 import torch
+from annotated_types import Gt, Le
 from pydantic import Field as Option
 from torch import Tensor
 
 from analogdp import registry
 from analogdp.dynamics.integrators import Integrator
-from analogdp.errors import Problem
-from analogdp.network import Field
+from analogdp.errors import InputError, Problem
+from analogdp.network import Field, Network
 from analogdp.scenario.quantities import Ratio, Time
 from analogdp.scenario.schema import ClockSettings, Scenario
 from analogdp.scenario.settings import NameIn, Settings
@@ -49,19 +50,34 @@ class Clock(ABC):
     def build(cls, settings: ClockSettings) -> Self:
         """The clock that a resolved scenario section describes."""
 
+    def check(self, network: Network) -> None:  # noqa: B027 - most clocks take any network
+        """Refuse a network that this clock cannot simulate.
+
+        Raises:
+            InputError: with the limit.
+        """
+
     @abstractmethod
     def prepare(self, field: Field, membrane: float) -> Step:
         """The step function for a field, with membrane noise of the given stationary standard deviation."""
 
 
+TOLERANCE_PER_BETA = 0.002
+"""Default tolerance over beta: an error is of the size of beta, and a fixed tolerance would stop before it has spread."""
+
+
+def _tidy(value: float) -> float:
+    """Without the last digits that a product of decimals leaves, which users would read in resolved scenarios."""
+    return float(f"{value:.12g}")
+
+
 class SettleSettings(Settings):
     """When a sample counts as settled."""
 
-    tolerance: Ratio | None = Option(
-        default=1e-3,
-        gt=0,
-        le=1,
-        description="largest |target - state| of a settled sample; null: always take all the time",
+    tolerance: Annotated[Ratio, Gt(0), Le(1)] | Literal["auto"] | None = Option(
+        default="auto",
+        description="largest |target - state| of a settled sample; auto: beta / 500, as errors are of the size of beta; "
+        "null: always take all the time",
     )
     at_most: Time | None = Option(default=None, gt=0, description="longest settling; default: (8 + 4 x layers) tau")
     check_every: int = Option(default=5, ge=1, le=10_000, description="steps between looks at convergence")
@@ -77,8 +93,12 @@ class ContinuousSettings(ClockSettings):
 
     def resolved(self, scenario: Scenario) -> Self:
         tau, layers = scenario.neuron.tau, len(scenario.network.layers) - 1
-        settle = self.settle.model_copy(update={"at_most": self.settle.at_most or (8 + 4 * layers) * tau})
-        return self.model_copy(update={"dt": self.dt or tau / 5, "settle": settle})
+        longest = self.settle.at_most or _tidy((8 + 4 * layers) * tau)
+        tolerance = self.settle.tolerance
+        if tolerance == "auto":
+            tolerance = _tidy(TOLERANCE_PER_BETA * float(getattr(scenario.neuron, "beta", 1.0)))
+        settle = self.settle.model_copy(update={"at_most": longest, "tolerance": tolerance})
+        return self.model_copy(update={"dt": self.dt or _tidy(tau / 5), "settle": settle})
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         problems = []
@@ -127,8 +147,21 @@ class Continuous(Clock):
     def build(cls, settings: ClockSettings) -> Self:
         assert isinstance(settings, ContinuousSettings)
         assert settings.dt is not None
+        assert settings.settle.tolerance != "auto"
         method = registry.integrators.get(settings.integrator)()
         return cls(method, settings.dt, settings.most_steps(), settings.settle.tolerance, settings.settle.check_every)
+
+    def check(self, network: Network) -> None:
+        """The fastest neuron, as mismatch drew it, decides how large a step may be."""
+        assert self.timestep is not None
+        if self.integrator.largest_step is None:
+            return
+        limit = self.integrator.largest_step * network.fastest_tau
+        if self.timestep > limit:
+            raise InputError(
+                f"dynamics.dt: {self.timestep:g} s is too long for the fastest neuron that mismatch drew, whose tau is "
+                f"{network.fastest_tau:.3g} s; allowed: up to {limit:.3g} s, or integrator: exp_euler"
+            )
 
     def prepare(self, field: Field, membrane: float) -> Step:
         assert self.timestep is not None

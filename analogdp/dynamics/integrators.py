@@ -125,6 +125,8 @@ class RungeKutta4(Integrator):
     order, strong_order, weak_order, evaluations, largest_step = 4, None, None, 4, 2.785
 
     def coefficients(self, state: Tensor, dt: float, tau: Tensor | float, std: float) -> Coefficients:
+        if std:
+            raise ValueError("rk4 takes no noise; use exp_euler or euler")
         return Coefficients(dt, dt / tau, None, (torch.empty_like(state), torch.empty_like(state)))
 
     def step(

@@ -49,14 +49,15 @@ class SettlingNoise:
         field: the field that the noise acts on; its nudging strength and read noise are set at every step.
         settings: membrane and nudging noise.
         decay: factor by which a nudging fluctuation decays in a step; 0 draws it afresh.
+        timestep: seconds between reads, or None for clocks without a time.
     """
 
-    def __init__(self, field: Field, settings: NoiseSettings, decay: float) -> None:
+    def __init__(self, field: Field, settings: NoiseSettings, decay: float, timestep: float | None = None) -> None:
         self.field, self.settings, self.decay = field, settings, decay
         layout = field.layout
         self._membrane = FlatNormals(layout) if settings.membrane else None
         self._nudging = NormalBlocks(layout.batch) if settings.nudging else None
-        self._reads = Reads(field)
+        self._reads = Reads(field, timestep)
         self._strength = 0.0
         self._fluctuation: Tensor | None = None
 
@@ -111,9 +112,13 @@ class FlatNormals:
 
 
 class Reads:
-    """Normal numbers for the reads of synapses that have read noise."""
+    """Normal numbers for the reads of synapses that have read noise.
 
-    def __init__(self, field: Field) -> None:
+    Read noise is known for a read that integrates for some time. A shorter step averages less of it, by the square root
+    of the ratio; so the effect on the slow neurons does not depend on the step.
+    """
+
+    def __init__(self, field: Field, timestep: float | None) -> None:
         network, batch = field.network, field.layout.batch
         forward = [(synapse.forward_noise, batch, synapse.outputs) for synapse in network.synapses]
         # The first synapse is never read backwards: the layer below it is clamped.
@@ -123,6 +128,10 @@ class Reads:
             way: [NormalBlocks(math.prod(shape)) if shape[0] else None for shape in shapes]
             for way, shapes in self._shapes.items()
         }
+        self._scales = [
+            math.sqrt(synapse.read_time / timestep) if synapse.read_time is not None and timestep is not None else 1.0
+            for synapse in network.synapses
+        ]
         self._on = any(blocks for ways in self._blocks.values() for blocks in ways)
 
     def start(self, stream: Stream) -> None:
@@ -138,6 +147,6 @@ class Reads:
 
     def _numbers(self, way: str, step: int) -> list[Tensor | None]:
         return [
-            blocks.at(step).view(-1, *shape).transpose(0, 1) if blocks else None
-            for blocks, shape in zip(self._blocks[way], self._shapes[way], strict=True)
+            blocks.at(step).view(-1, *shape).transpose(0, 1) * scale if blocks else None
+            for blocks, shape, scale in zip(self._blocks[way], self._shapes[way], self._scales, strict=True)
         ]

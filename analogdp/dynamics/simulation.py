@@ -39,6 +39,10 @@ class Diverged(RunError):
             "model: dp_transposed, or smaller weights may help"
         )
 
+    def __reduce__(self) -> tuple[type[Diverged], tuple[int, float | None, int, int]]:
+        # Without it the error could not come back from a worker process.
+        return type(self), (self.step, self.time, self.layer, self.chip)
+
 
 @dataclass(frozen=True)
 class Settling:
@@ -46,8 +50,9 @@ class Settling:
 
     Attributes:
         state: the final states of the layers, ``(compartments, chips, batch, units)`` each; overwritten by the next batch.
-        prediction: drive of the output layer at the last step, ``(chips, batch, out)``; overwritten by the next batch.
+        prediction: what the outputs would be without nudging, ``(chips, batch, out)``.
         steps: steps taken by the slowest chip.
+        chip_steps: steps taken by each chip, int64 ``(chips,)``.
         settled_after: for each sample ``(chips, batch)`` the steps after which it was first seen to stay within the
             tolerance, or -1 if it did not; None if the clock has no tolerance.
     """
@@ -55,6 +60,7 @@ class Settling:
     state: tuple[Tensor, ...]
     prediction: Tensor
     steps: int
+    chip_steps: Tensor
     settled_after: Tensor | None
 
 
@@ -67,20 +73,20 @@ class _Workspace:
         self.layers = self.field.layout.views(self.state)
         self.noisy_step = clock.prepare(self.field, noise.membrane)
         self.quiet_step = clock.prepare(self.field, 0.0)
-        self.noise = SettlingNoise(self.field, noise, decay)
+        self.noise = SettlingNoise(self.field, noise, decay, clock.timestep)
         self.residual = torch.empty(self.field.layout.chips, batch, device=network.device, dtype=network.dtype)
         # A chip stops when all its own samples have settled, whichever chips run beside it; alone it needs no copy.
-        self.kept = (self.layers, self.field.prediction)
+        self.kept = (self.layers, self.field.output_drive)
         if self.field.layout.chips > 1:
-            self.kept = (tuple(map(torch.empty_like, self.layers)), torch.empty_like(self.field.prediction))
+            self.kept = (tuple(map(torch.empty_like, self.layers)), torch.empty_like(self.field.output_drive))
 
     def keep(self, chips: Tensor) -> None:
         """Keep the present state of some chips ``(chips,)`` for the end of the settling."""
-        layers, prediction = self.kept
+        layers, drive = self.kept
         if layers is self.layers:
             return
         chosen = chips.view(-1, 1, 1)
-        torch.where(chosen, self.field.prediction, prediction, out=prediction)
+        torch.where(chosen, self.field.output_drive, drive, out=drive)
         for kept, present in zip(layers, self.layers, strict=True):
             torch.where(chosen, present, kept, out=kept)
 
@@ -96,6 +102,9 @@ class Simulation:
 
     Attributes:
         step: steps since the samples were presented.
+
+    Raises:
+        InputError: the clock cannot simulate this network.
     """
 
     def __init__(
@@ -105,6 +114,7 @@ class Simulation:
         noise: NoiseSettings | None = None,
         nudging_correlation: float | None = None,
     ) -> None:
+        clock.check(network)
         self.network, self.clock = network, clock
         self._noise = noise or NoiseSettings()
         self._decay = 0.0
@@ -189,26 +199,33 @@ class Simulation:
             Diverged: with the first place that left the bounds.
         """
         work, clock = self._workspace, self.clock
+        finished = torch.zeros(self.network.chips, dtype=torch.bool, device=self.network.device)
+        chip_steps = torch.full_like(finished, clock.steps, dtype=torch.int64)
         if clock.tolerance is None:
             self.advance(clock.steps)
-            self._refuse_divergence()
-            return Settling(work.layers, work.field.prediction, self.step, None)
+            self._refuse_divergence(finished)
+            return self._settling(work, chip_steps, None)
         settled_after = torch.full_like(work.residual, -1, dtype=torch.int64)
-        finished = torch.zeros_like(settled_after[:, 0], dtype=torch.bool)
         while self.step < clock.steps:
             self.advance(min(clock.check_every, clock.steps - self.step), work.residual)
             settled = work.residual < clock.tolerance
             after = torch.where(settled_after < 0, self.step, settled_after).masked_fill_(~settled, -1)
             settled_after = torch.where(finished.unsqueeze(1), settled_after, after)
             work.keep(~finished)
-            finished |= settled.all(1)
+            newly = settled.all(1) & ~finished
+            chip_steps.masked_fill_(newly, self.step)
             # The one read-back of this chunk of steps.
-            all_finished, bounded = torch.stack((finished.all(), _is_bounded(work.state))).tolist()
+            all_finished, bounded = torch.stack(((finished | newly).all(), _is_bounded(work.state))).tolist()
             if not bounded:
-                self._refuse_divergence()
+                self._refuse_divergence(finished)
+            finished |= newly
             if all_finished:
                 break
-        return Settling(*work.kept, self.step, settled_after)
+        return self._settling(work, chip_steps, settled_after)
+
+    def _settling(self, work: _Workspace, chip_steps: Tensor, settled_after: Tensor | None) -> Settling:
+        layers, drive = work.kept
+        return Settling(layers, work.field.prediction(drive), self.step, chip_steps, settled_after)
 
     @property
     def _workspace(self) -> _Workspace:
@@ -216,16 +233,22 @@ class Simulation:
             raise RuntimeError("nothing to simulate yet: call present() first")
         return self._current
 
-    def _refuse_divergence(self) -> None:
-        """Replay the settling step by step if it left the bounds, to say exactly where it did first."""
+    def _refuse_divergence(self, finished: Tensor) -> None:
+        """Replay the settling step by step if it left the bounds, to say exactly where it did first.
+
+        Chips that had finished ``(chips,)`` do not matter: their neighbours only kept them going.
+        """
         work = self._workspace
-        if bool(_is_bounded(work.state)):
+        outside = [_beyond_bounds(layer) & ~finished for layer in work.layers]
+        if not bool(torch.stack(outside).any()):
             return
         reached = self.step
         self._restart()
-        while self.step < reached and bool(_is_bounded(work.state)):
+        while self.step < reached:
             self.advance(1)
-        outside = [~(layer.abs().amax(dim=(0, 2, 3)) <= LARGEST_STATE) for layer in work.layers]
+            outside = [_beyond_bounds(layer) & ~finished for layer in work.layers]
+            if bool(torch.stack(outside).any()):
+                break
         layer = next(number for number, chips in enumerate(outside) if bool(chips.any()))
         chip = self.network.chip_indices[int(outside[layer].int().argmax())]
         raise Diverged(self.step, self.time if self.clock.timestep is not None else None, layer + 1, chip)
@@ -243,3 +266,8 @@ def _is_bounded(state: Tensor) -> Tensor:
     """Whether all of a state is finite and within the bounds; comparisons with NaN, which aminmax passes on, are false."""
     low, high = torch.aminmax(state)
     return (low >= -LARGEST_STATE) & (high <= LARGEST_STATE)
+
+
+def _beyond_bounds(layer: Tensor) -> Tensor:
+    """Which chips of a layer's state are not finite or not within the bounds, ``(chips,)``."""
+    return ~(layer.abs().amax(dim=(0, 2, 3)) <= LARGEST_STATE)

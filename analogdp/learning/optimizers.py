@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from analogdp.network import Network
 from analogdp.streams import Stream
 from analogdp.synapses.base import LocalUpdate, UpdateReport
-from analogdp.synapses.ideal import IdealSynapse
 
 DigitalOptimizer = Literal["sgd", "momentum", "adam"]
 
@@ -36,7 +35,7 @@ class WeightUpdater:
         momentum: float,
     ) -> None:
         self.network, self.rate = network, rate
-        self._weights = [synapse.weight if isinstance(synapse, IdealSynapse) else None for synapse in network.synapses]
+        self._weights = [synapse.parameter for synapse in network.synapses]
         digital = [weight for weight in self._weights if weight is not None]
         biases = [layer.bias for layer in network.layers if layer.bias is not None]
         groups = [{"params": group, "lr": lr} for group, lr in ((digital, rate), (biases, bias_rate)) if group]
@@ -51,12 +50,19 @@ class WeightUpdater:
 
         Returns:
             The pulses of all physical synapses, or None if there are none.
+
+        Raises:
+            ValueError: a rule asks ideal weights for more than a sum of outer products.
         """
         report: UpdateReport | None = None
         for index, (synapse, weight, update) in enumerate(
             zip(self.network.synapses, self._weights, updates, strict=True)
         ):
             if weight is not None:
+                if update.decay is not None or update.polarity != "both":
+                    raise ValueError(
+                        "torch's optimizers follow sums of outer products; this rule's decay and polarity need apply_update"
+                    )
                 weight.grad = torch.baddbmm(_like(weight.grad, weight), update.post.mT, update.pre, beta=0, alpha=-1)
             else:
                 own = synapse.apply_update(

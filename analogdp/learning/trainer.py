@@ -46,7 +46,7 @@ class SettleThenUpdateSettings(LearningSettings):
     )
 
     def resolved(self, scenario: Scenario) -> Self:
-        optimizer = self.optimizer or ("adam" if scenario.synapse.model == "ideal" else "pulses")
+        optimizer = self.optimizer or ("pulses" if scenario.synapse.written_by_pulses else "adam")
         rate = self.rate or (1e-3 if optimizer == "adam" else 0.05)
         filled = {
             "optimizer": optimizer,
@@ -59,7 +59,7 @@ class SettleThenUpdateSettings(LearningSettings):
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         problems = []
-        ideal = scenario.synapse.model == "ideal"
+        ideal = not scenario.synapse.written_by_pulses
         if self.optimizer == "pulses" and ideal:
             problems.append(
                 Problem(
@@ -161,7 +161,7 @@ class Trainer:
         labels = self.dataset.train_labels
         correct = None if labels is None else settling.prediction.argmax(-1) == labels[rows]
         report = self._updater.apply(self._local_updates(inputs, settling), stream.child("writing"))
-        self._pass_time(settling.steps * len(rows), stream)
+        self._pass_time(settling.chip_steps * len(rows), stream)
         self._interval.add(loss, correct, settling, report)
         self.update += 1
         accuracy = None if correct is None else float(correct.to(loss.dtype).mean())
@@ -224,12 +224,12 @@ class Trainer:
             for neuron, state, below in zip(neurons, settling.state, messages, strict=True)
         ]
 
-    def _pass_time(self, steps: int, stream: Stream) -> None:
+    def _pass_time(self, steps: Tensor, stream: Stream) -> None:
         """Let cells lose what they do not retain, while the samples of a batch settled one after the other."""
         timestep = self.simulation.clock.timestep
         for index, synapse in enumerate(self.network.synapses):
             if synapse.volatile and timestep is not None:
-                synapse.relax(steps * timestep, stream.child(f"retention/synapse{index}"))
+                synapse.relax(steps.to(self.network.dtype) * timestep, stream.child(f"retention/synapse{index}"))
 
     def _calibrate(self) -> None:
         """Show converters typical values: what a quietly settled, nudged batch sends up and down."""

@@ -21,6 +21,9 @@ class ReadNoise:
     backward: list[Tensor | None] = field(default_factory=list)
 
 
+REMEMBERED_BUFFERS = 16
+
+
 class Field:
     """Targets of one batch. All buffers are made once; a call allocates nothing that grows with the network.
 
@@ -54,9 +57,11 @@ class Field:
         return torch.zeros(self.layout.size, device=self.network.device, dtype=self.network.dtype)
 
     def views(self, flat: Tensor) -> tuple[Tensor, ...]:
-        """The layers of a flat buffer; remembered, as only a few buffers are ever used."""
+        """The layers of a flat buffer; remembered for the few buffers that a simulation uses over and over."""
         key = flat.data_ptr()
         if key not in self._views:
+            if len(self._views) == REMEMBERED_BUFFERS:
+                self._views.clear()
             self._views[key] = self.layout.views(flat)
         return self._views[key]
 
@@ -74,9 +79,15 @@ class Field:
             feedback.zero_()
 
     @property
-    def prediction(self) -> Tensor:
-        """Bottom-up drive of the output layer, ``(chips, batch, out)``: what the network says without being nudged."""
+    def output_drive(self) -> Tensor:
+        """Bottom-up drive of the output layer, ``(chips, batch, out)``; overwritten by the next evaluation."""
         return self._drive[self._last]
+
+    def prediction(self, drive: Tensor) -> Tensor:
+        """What the network says at a drive of the output layer: the mean that its outputs would have if not nudged."""
+        neuron = self._neurons[self._last]
+        state = drive.expand(self.layout.compartments, *drive.shape)
+        return neuron.upward(neuron.output_target(drive, None, 0.0, state))
 
     def __call__(self, state: Tensor, time: float = 0.0) -> Tensor:
         """Targets of all layers at a flat state, in a flat buffer that the next call overwrites.

@@ -82,6 +82,11 @@ class Network(nn.Module):
         return len(self.layers[0].neuron.compartments)
 
     @property
+    def fastest_tau(self) -> float:
+        """The shortest time constant of all compartments, in seconds."""
+        return min(float(torch.as_tensor(layer.tau).min()) for layer in self.layers)
+
+    @property
     def device(self) -> torch.device:
         return self.synapses[0].weights.device
 

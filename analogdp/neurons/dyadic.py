@@ -67,7 +67,9 @@ class DualPropagationSettings(DyadicSettings):
         compartment = min(limits, key=lambda name: limits[name])
         if self.beta < limits[compartment]:
             return []
-        margin = f", {UNLIKELY} standard deviations of its noise and mismatch included" if spread or fluctuation > 1 else ""
+        margin = (
+            f", {UNLIKELY} standard deviations of its noise and mismatch included" if spread or fluctuation > 1 else ""
+        )
         return [
             Problem(
                 "beta",

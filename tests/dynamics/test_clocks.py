@@ -5,7 +5,7 @@ from analogdp import registry
 from analogdp.dynamics import Continuous, Simulation, Sweep
 from analogdp.dynamics.clocks import ContinuousSettings
 from analogdp.dynamics.integrators import RungeKutta4
-from analogdp.errors import ScenarioError
+from analogdp.errors import InputError, ScenarioError
 from analogdp.network import Field, Network
 from analogdp.scenario.schema import Scenario
 
@@ -75,6 +75,26 @@ def test_defaults_of_time_follow_tau_and_depth():
 def test_contradictory_dynamics_are_refused_with_the_reason(sections, message):
     with pytest.raises((ScenarioError, ValueError), match=message):
         Scenario.model_validate(sections)
+
+
+def test_the_default_tolerance_is_in_proportion_to_beta():
+    tolerances = [Scenario.model_validate({"neuron": {"beta": beta}}).dynamics.settle.tolerance for beta in (0.5, 0.01)]
+    assert tolerances == [1e-3, 2e-5]
+
+
+def test_a_step_too_long_for_the_fastest_neuron_is_refused_before_anything_runs(make_network):
+    network = make_network(mismatch={"tau": 0.3})
+    limit = 2 * network.fastest_tau
+    Simulation(network, Continuous(registry.integrators.get("euler")(), 0.99 * limit, 10))
+    with pytest.raises(InputError, match=r"dynamics\.dt: .* fastest neuron"):
+        Simulation(network, Continuous(registry.integrators.get("euler")(), 1.01 * limit, 10))
+    Simulation(network, Continuous(registry.integrators.get("exp_euler")(), 5 * limit, 10))
+
+
+def test_runge_kutta_refuses_membrane_noise_from_python(make_network):
+    clock = Continuous(RungeKutta4(), 1e-7, 10)
+    with pytest.raises(ValueError, match="takes no noise"):
+        clock.prepare(Field(make_network(), batch=1), membrane=0.1)
 
 
 def test_runge_kutta_counts_four_evaluations_a_step():

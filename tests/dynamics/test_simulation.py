@@ -1,3 +1,6 @@
+import math
+import pickle
+
 import pytest
 import torch
 
@@ -125,6 +128,119 @@ def test_noisy_states_do_not_depend_on_how_steps_are_chunked_or_how_many_chips_r
     for a, b, c in zip(*ends, strict=True):
         assert torch.equal(a, b)
         torch.testing.assert_close(a, c, rtol=1e-12, atol=1e-13)
+
+
+def test_chips_settle_on_their_own_whatever_their_neighbours_do(make_network):
+    """Slow and fast chips side by side report what they report alone: steps, samples' steps and states."""
+
+    def settle(only_chips):
+        network = make_network(only_chips=only_chips, chips=3, mismatch={"tau": 0.3})
+        simulation = Simulation(network, Continuous(ExponentialEuler(), 0.2e-6, 600, tolerance=1e-3, check_every=1))
+        present(simulation)
+        return simulation.settle()
+
+    together = settle((0, 1, 2))
+    assert together.chip_steps.unique().numel() == 3
+    assert together.steps == together.chip_steps.max()
+    for chip in range(3):
+        alone = settle((chip,))
+        assert alone.steps == together.chip_steps[chip]
+        assert torch.equal(alone.settled_after[0], together.settled_after[chip])
+        torch.testing.assert_close(alone.prediction[0], together.prediction[chip], rtol=1e-12, atol=1e-13)
+        for mine, theirs in zip(alone.state, together.state, strict=True):
+            torch.testing.assert_close(mine[:, 0], theirs[:, chip], rtol=1e-12, atol=1e-13)
+
+
+def noisy_reads(make_network, dt, layers=(64, 10), **device):
+    device = {"card": "idealized", "read_noise": 0.02, "read_time": "0.2 us", **device}
+    network = make_network(
+        layers,
+        synapse={"model": "crossbar", "device": device},
+        neuron={"activation": "identity"},
+        network={"bias": False},
+    )
+    simulation = Simulation(network, continuous(round(12e-6 / dt), None, dt))
+    x, y = (random(1, 1, units).expand(1, 3000, units) for units in (64, 10))
+    simulation.present(x, y, 0.5, STREAM)
+    simulation.advance(simulation.clock.steps)
+    return simulation
+
+
+def test_read_noise_of_neurons_does_not_depend_on_the_step(make_network):
+    """An exponential filter of white noise: variance (1 - e) / (1 + e) / dt of the read's, e = exp(-dt/tau); 1.7 % apart here."""
+    stds = []
+    for dt in (0.2e-6, 0.1e-6, 0.05e-6):
+        simulation = noisy_reads(make_network, dt)
+        stds.append(simulation.state[-1].std(dim=2).mean().item())
+    assert stds[0] > 1e-3
+    assert stds[1] == pytest.approx(stds[0], rel=0.04)
+    assert stds[2] == pytest.approx(stds[0], rel=0.04)
+
+
+def test_reads_are_noisy_in_both_directions_and_from_the_clamped_input(make_network):
+    """One free step after another; with noise every drive moves, also the input's, which is otherwise read only once."""
+    simulation = noisy_reads(make_network, 0.2e-6, layers=(64, 12, 10))
+    field = simulation.field
+    moved = []
+    for _ in range(2):
+        simulation.advance(1)
+        moved.append([field._drive[0].clone(), field._drive[1].clone(), field._feedback[0].clone()])
+    first, second = moved
+    state = torch.cat([view.flatten() for view in simulation.state])
+    field.read_noise = None
+    field(state)
+    quiet = [field._drive[1].clone(), field._feedback[0].clone()]
+    assert not torch.equal(first[0], second[0]), "the clamped input is read anew"
+    for noisy, noise_free in zip(second[1:], quiet, strict=True):
+        assert (noisy - noise_free).std() > 1e-4
+
+
+def test_nudging_noise_keeps_its_correlation_whatever_the_step(make_network):
+    network = make_network()
+    for dt in (0.1e-6, 0.4e-6):
+        clock = continuous(10, None, dt)
+        simulation = Simulation(network, clock, NoiseSettings(nudging=0.2), nudging_correlation=1e-6)
+        present(simulation, batch=4000, stream=STREAM)
+        strengths = []
+        for _ in range(2):
+            simulation.advance(1)
+            strengths.append(simulation.field.nudging.flatten() - 0.5)
+        correlation = torch.corrcoef(torch.stack(strengths))[0, 1].item()
+        assert correlation == pytest.approx(math.exp(-dt / 1e-6), abs=0.02)
+
+
+def test_the_prediction_is_what_free_outputs_with_their_gain_and_offset_would_be(make_network):
+    network = make_network(mismatch={"gain": 0.2, "offset": 0.2})
+    simulation = Simulation(network, continuous())
+    present(simulation, nudging=0.5)
+    nudged = simulation.settle()
+    neuron = network.neurons[-1]
+    torch.testing.assert_close(nudged.prediction, neuron.gain[0] * (simulation.field.output_drive + neuron.offset[0]))
+    present(simulation, nudging=0.0)
+    free = simulation.settle()
+    torch.testing.assert_close(free.prediction, neuron.upward(free.state[-1]), rtol=0, atol=1e-10)
+
+
+def test_a_finished_chip_cannot_diverge_any_more(make_network):
+    """Chip 0 settles at once, then explodes while chip 1 still settles: nobody asks it any more."""
+    network = make_network(chips=2, mismatch={"alpha": 0.1})
+    simulation = Simulation(network, continuous(steps=100, tolerance=1e-3))
+    present(simulation)
+    simulation.advance(1)
+    simulation.state[0][:, 0] = math.inf
+    simulation._refuse_divergence(torch.tensor([True, False]))
+    network.synapses[0].weight[0] *= 1e12
+    present(simulation)
+    simulation.advance(3)
+    with pytest.raises(Diverged, match="chip 0"):
+        simulation._refuse_divergence(torch.tensor([False, False]))
+
+
+def test_divergence_can_be_sent_between_processes():
+    error = Diverged(7, 1e-6, 2, 3)
+    copy = pickle.loads(pickle.dumps(error))
+    assert str(copy) == str(error)
+    assert (copy.step, copy.time, copy.layer, copy.chip) == (7, 1e-6, 2, 3)
 
 
 def test_stationary_spread_of_a_settled_network_is_the_membrane_noise(make_network):

@@ -40,8 +40,18 @@ def test_an_interval_averages_over_samples_and_adds_up_pulses():
     settled = torch.tensor([[5, -1], [5, 10]])
     report = UpdateReport(torch.tensor([3.0, 4.0]), torch.tensor([1.0, 0.0]))
     loss = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    interval.add(loss, torch.tensor([[True, False], [True, True]]), Settling((), loss, 20, settled), report)
-    interval.add(loss + 4, torch.tensor([[True, True], [True, True]]), Settling((), loss, 20, settled), report)
+    interval.add(
+        loss,
+        torch.tensor([[True, False], [True, True]]),
+        Settling((), loss, 20, torch.tensor([20, 20]), settled),
+        report,
+    )
+    interval.add(
+        loss + 4,
+        torch.tensor([[True, True], [True, True]]),
+        Settling((), loss, 20, torch.tensor([20, 20]), settled),
+        report,
+    )
     columns = interval.columns()
     assert columns["train_loss"] == [3.5, 5.5]
     assert columns["train_accuracy"] == [0.75, 1.0]
@@ -54,7 +64,12 @@ def test_an_interval_averages_over_samples_and_adds_up_pulses():
 def test_an_interval_without_batches_has_nothing_to_report_and_survives_a_checkpoint():
     assert Interval(2, torch.device("cpu")).columns() == {}
     one, other = Interval(1, torch.device("cpu")), Interval(1, torch.device("cpu"))
-    one.add(torch.ones(1, 3), torch.ones(1, 3, dtype=torch.bool), Settling((), torch.ones(1, 3), 7, None), None)
+    one.add(
+        torch.ones(1, 3),
+        torch.ones(1, 3, dtype=torch.bool),
+        Settling((), torch.ones(1, 3), 7, torch.tensor([7]), None),
+        None,
+    )
     other.restore(one.tensors())
     assert other.columns() == one.columns()
     assert other.columns()["settle_steps_mean"] == [pytest.approx(7)]
@@ -62,5 +77,5 @@ def test_an_interval_without_batches_has_nothing_to_report_and_survives_a_checkp
 
 def test_without_a_tolerance_nothing_is_said_of_settling():
     interval = Interval(1, torch.device("cpu"))
-    interval.add(torch.ones(1, 3), None, Settling((), torch.ones(1, 3), 7, None), None)
+    interval.add(torch.ones(1, 3), None, Settling((), torch.ones(1, 3), 7, torch.tensor([7]), None), None)
     assert "settled_fraction" not in interval.columns()

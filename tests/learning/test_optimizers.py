@@ -67,3 +67,12 @@ def test_physical_cells_get_the_update_times_the_rate_and_report_their_pulses(ma
     assert report is not None
     assert (report.pulses_up > 0).all()
     assert (report.pulses_down > 0).all()
+
+
+@pytest.mark.parametrize("change", [{"decay": torch.ones(1, 12, dtype=torch.float64)}, {"polarity": "plus"}])
+def test_what_torchs_optimizers_cannot_do_is_refused(make_network, change):
+    network = make_network()
+    wanted = updates(network, 0)
+    wanted[0] = wanted[0]._replace(**change)
+    with pytest.raises(ValueError, match="sums of outer products"):
+        WeightUpdater(network, "sgd", 0.01, 0.01, 0.0).apply(wanted, STREAM)

@@ -99,6 +99,32 @@ def test_cells_forget_while_the_samples_settle_one_after_the_other(make_trainer)
     torch.testing.assert_close(trainer.network.synapses[0].weights, faded, rtol=1e-9, atol=1e-12)
 
 
+def test_chips_forget_for_the_time_that_they_settled_themselves(make_trainer):
+    synapse = {"model": "crossbar", "device": {"card": "capacitor", "lifetime": "100 us"}}
+    sections = {"chips": 3, "synapse": synapse, "mismatch": {"alpha": 0.1}, "learning": {"rate": 0.05}}
+    together, alone = make_trainer(**sections), make_trainer(only_chips=(2,), **sections)
+    for trainer in (together, alone):
+        train(trainer, 4)
+    mine, theirs = (trainer.network.synapses[0].weights for trainer in (alone, together))
+    torch.testing.assert_close(mine[0], theirs[2], rtol=1e-9, atol=1e-12)
+
+
+def test_converters_are_calibrated_anew_in_every_epoch(make_trainer):
+    synapse = {"model": "crossbar", "device": "idealized", "dac": {"range": "calibrated"}}
+    trainer = make_trainer(synapse=synapse, learning={"rate": 0.2})
+
+    def limits():
+        return torch.cat([value.flatten() for name, value in trainer.network.state_dict().items() if "limits" in name])
+
+    train(trainer, trainer.updates_per_epoch)
+    first = limits().clone()
+    train(trainer, 1)
+    second = limits().clone()
+    train(trainer, 1)
+    assert not torch.equal(first, second), "a new epoch"
+    assert torch.equal(limits(), second), "the same epoch"
+
+
 def test_forgetting_needs_a_clock_with_time():
     synapse = {"model": "crossbar", "device": {"card": "capacitor", "lifetime": "1 ms"}}
     with pytest.raises(ValueError, match="clock: sweep does not have"):

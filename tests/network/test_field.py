@@ -29,7 +29,7 @@ def test_targets_follow_the_equations_written_out(make_network, model):
         error = 0.4 * (0.3 * p3 + 0.7 * m3 - y)
         expected = torch.stack((a3 - push * error, a3 + pull * error))
     torch.testing.assert_close(three, expected, rtol=1e-12, atol=1e-13)
-    torch.testing.assert_close(field.prediction, a3, rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(field.prediction(field.output_drive), a3, rtol=1e-12, atol=1e-13)
 
 
 def test_chips_do_not_touch_each_other(make_network):

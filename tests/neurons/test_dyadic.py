@@ -104,6 +104,14 @@ def test_gain_multiplies_the_transfer_function_and_offset_adds_to_the_drive_of_e
     assert not torch.equal(neuron.offset[0], neuron.offset[1])
 
 
+@pytest.mark.parametrize("label", [None, random(1, 3, 6, seed=3)], ids=["free", "nudged"])
+def test_gain_and_offset_reach_the_outputs_too(label):
+    neuron = dyads(DualPropagation, gain={"std": 0.1, "compartments": 0.1}, offset=0.2)
+    plain, a, state = dyads(DualPropagation), random(2, 3, 6), random(2, 2, 3, 6, seed=2)
+    expected = neuron.gain * (plain.output_target(a, label, 0.6, state) + neuron.offset)
+    torch.testing.assert_close(neuron.output_target(a, label, 0.6, state), expected, rtol=1e-13, atol=1e-14)
+
+
 def test_alpha_mismatch_draws_push_pull_and_mixing_separately_around_their_nominal_values():
     settings = DualPropagation.Settings(alpha=0.3)
     neuron = DualPropagation.build(settings, LeastSquares(), MismatchSettings(alpha=0.02), 20_000, STREAM)
