@@ -17,7 +17,7 @@ from analogdp.runs.checkpoints import load_newest, save_checkpoint, set_aside_ne
 from analogdp.runs.directory import RunDirectory
 from analogdp.runs.log import Log
 from analogdp.runs.manifest import Status, change_manifest, file_checksums, now
-from analogdp.runs.metrics import Journal, Row, write_table
+from analogdp.runs.metrics import Journal, Row, mean_and_spread, write_table
 from analogdp.runs.stopping import StopRequest, stop_on_signal
 
 if TYPE_CHECKING:
@@ -116,11 +116,12 @@ def _train(
     say: Callable[[str], None],
     stop: StopRequest,
 ) -> None:
-    journal = Journal(run.journal)
+    journal, log = Journal(run.journal), Log(run.log)
 
     def evaluate() -> None:
         rows = learner.evaluate()
         journal.append(rows)
+        log.write(_in_words(rows))
         observer.evaluated(rows)
 
     def keep() -> None:
@@ -133,7 +134,7 @@ def _train(
         set_aside_newer(run.checkpoints, checkpoint.update)
         learner.restore(checkpoint.tensors)
     journal.cut(checkpoint.journal_length if checkpoint else 0)
-    Log(run.log).write(f"training from update {learner.update} to {learner.total_updates}")
+    log.write(f"training from update {learner.update} to {learner.total_updates}")
     observer.started(run.path, learner.update, learner.total_updates, learner.updates_per_epoch)
     if checkpoint is None:
         evaluate()
@@ -151,6 +152,14 @@ def _train(
                 f"{run.path} was stopped by {stop.by} after update {learner.update} of {learner.total_updates}; "
                 f"to go on: analogdp resume {run.path}"
             )
+
+
+def _in_words(rows: list[Row]) -> str:
+    """An evaluation as a line of the log: means over chips."""
+    columns = ("test_accuracy", "test_accuracy_noise_free", "test_loss", "train_loss", "settle_steps_mean")
+    found = ((name, mean_and_spread(rows, name)) for name in columns)
+    means = ", ".join(f"{name} {mean[0]:.4g}" for name, mean in found if mean is not None)
+    return f"epoch {rows[0]['epoch']}, update {rows[0]['update']}: {means}"
 
 
 def _conclude(run: RunDirectory, status: Status, reason: str, products: Products) -> None:
