@@ -77,6 +77,15 @@ def test_a_run_evaluates_before_training_and_after_every_epoch(new_run: NewRun, 
     assert pyarrow.parquet.read_table(run.metrics)["update"].to_pylist() == [0, 0, 4, 4, 8, 8, 12, 12]
 
 
+def test_the_log_tells_every_evaluation(new_run: NewRun, learner, products: Make) -> None:
+    run = new_run()
+    execute(run, learner(12, 4), None, Notes(), products(run))
+    lines = [line for line in run.log.read_text().splitlines() if "epoch" in line]
+    assert [line.split(" ", 1)[1].split(":")[0] for line in lines] == [
+        f"epoch {epoch}, update {4 * epoch}" for epoch in range(4)
+    ]
+
+
 def test_a_finished_run_has_its_products_and_their_checksums(finished: RunDirectory) -> None:
     manifest = read_manifest(finished)
     assert (manifest.status, manifest.reason, manifest.exports) == ("finished", "", ["conductances.h5"])
