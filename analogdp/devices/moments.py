@@ -18,12 +18,15 @@ Both have the limits of a plain random walk for k -> 0: n a y, and n a^2 sigma^2
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 _SMALLEST_DECAY = 1e-15
 _LARGEST_EXPONENT = 30.0
 _ZETA_HALF = -1.4603545088095868
+_EXPECTED_MISS = -_ZETA_HALF / math.sqrt(2 * math.pi)
 
 
 def change_moments(
@@ -80,3 +83,24 @@ def reflected_share(pulses: Tensor) -> Tensor:
     """
     inverse_root = pulses.clamp(min=1.0).rsqrt_()
     return inverse_root.mul(-_ZETA_HALF - 1.0).add_(_ZETA_HALF).mul_(inverse_root).add_(1.0)
+
+
+def furthest_points(change: Tensor, std: Tensor, pulses: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """Lowest and highest change on the way of a random walk to its total ``change``, the total included.
+
+    Given both ends, the maximum of a Brownian path with variance std^2 is (S + sqrt(S^2 - 2 std^2 ln U)) / 2 with U
+    uniform, whatever the drift; single steps of standard deviation s miss it by 0.5826 s on average (Siegmund 1979).
+    One pulse has no way. The two points are drawn from the same U: right for each, not for both together.
+
+    Args:
+        change: total S of each walk, drawn with its mean and ``std``.
+        std: standard deviation of the total.
+        pulses: how many steps each walk has.
+        uniform: numbers in [0, 1).
+    """
+    way = std.square().mul_((pulses - 1.0).clamp_(0.0, 1.0)).mul_(torch.log1p(-uniform)).mul_(-2.0)
+    span = torch.addcmul(way, change, change).sqrt_()
+    miss = pulses.clamp(min=1.0).rsqrt_().mul_(std).mul_(_EXPECTED_MISS)
+    lowest = torch.sub(change, span).mul_(0.5).add_(miss)
+    highest = span.add_(change).mul_(0.5).sub_(miss)
+    return torch.minimum(lowest, change, out=lowest), torch.maximum(highest, change, out=highest)

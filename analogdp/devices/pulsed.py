@@ -2,8 +2,18 @@
 
 The normalised weight w and the conductance are proportional, ``G = low + (w - w_min) / (w_max - w_min) (high - low)``
 with the nominal bounds w_min and w_max. A device drawn with a wider range than nominal goes beyond [low, high], but
-no device
-goes below zero conductance: its lower bound is cut there.
+no device goes below zero conductance: its lower bound is cut there.
+
+Away from the bounds many pulses at once have exactly the mean and the variance of the loop over pulses. At a bound,
+which stops every single pulse, they are close. Compared with the loop from 0, 5 and 50 steps below the bound with 3 to
+300 pulses, mean and spread are wrong by at most, in steps:
+
+- 0.03 for constant and linear steps with cycle noise below one mean step;
+- 0.11 with noise of 2 mean steps, where cells scatter 0.6 to 1.1 steps below the bound; a linear step has this
+  accuracy as long as the pulses together are a small part of the range: 300 pulses of 1/1000 of it leave the cells 0.2
+  steps too close to the bound and scatter 0.4 too little;
+- 0.02 for soft bounds with multiplicative noise;
+- 0.5 of a mean of 38 and 1.4 of a scatter of 30 for soft bounds with additive noise of 3.75 steps.
 """
 
 from __future__ import annotations
@@ -14,9 +24,12 @@ import torch
 from torch import Tensor
 
 from analogdp.devices.base import DeviceModel, DeviceSettings, DeviceState
-from analogdp.devices.moments import change_moments, reflected_share
+from analogdp.devices.moments import change_moments, furthest_points, reflected_share
 from analogdp.devices.population import PulsedSettings, draw_population
 from analogdp.streams import Stream
+
+_QUIET = 0.4
+"""Cycle noise, in mean steps, up to which hardly any pulse towards a bound moves a cell away from it."""
 
 
 class PulsedDevice(DeviceModel):
@@ -35,6 +48,7 @@ class PulsedDevice(DeviceModel):
         super().__init__(low, high)
         self.parameters = parameters
         self.additive = parameters.cycle_noise_form == "additive"
+        self.stops_short = not self.rests_at_bounds and self.noise_at_bounds > _QUIET
         self.siemens = (high - low) / (parameters.upper - parameters.lower)
         self.floor = parameters.lower - low / self.siemens
 
@@ -43,6 +57,11 @@ class PulsedDevice(DeviceModel):
         if not isinstance(parameters, cls.Settings) or not isinstance(parameters, PulsedSettings):
             raise TypeError(f"{cls.__name__} takes {cls.Settings.__name__}, not {type(parameters).__name__}")
         return cls(parameters, low, high)
+
+    @property
+    def noise_at_bounds(self) -> float:
+        """Cycle noise relative to the mean step at the bound it leads to, where that step does not vanish."""
+        return self.parameters.cycle_noise
 
     def slope(self, parameters: dict[str, Tensor], rising: Tensor) -> Tensor | None:
         """Relative fall of a step per unit of weight; None for 0.
@@ -78,11 +97,13 @@ class PulsedDevice(DeviceModel):
         step = torch.lerp(parameters["step_down"], parameters["step_up"], rising)
         slope = self.slope(parameters, rising)
         mean, std = change_moments(stored, step, slope, pulses, self.parameters.cycle_noise, self.additive)
-        stored.add_(mean)
         if self.parameters.cycle_noise:
-            stored.addcmul_(stream.child("cycle").normal(tuple(stored.shape[1:])), std)
-            if self.additive and self.rests_at_bounds:
-                self._reflect(state, pulses)
+            mean.addcmul_(stream.child("cycle").normal(tuple(stored.shape[1:])), std)
+        if self.stops_short:
+            mean.add_(self._held_back(state, mean, std, pulses, stream))
+        stored.add_(mean)
+        if self.additive and self.rests_at_bounds and self.parameters.cycle_noise:
+            self._reflect(state, pulses)
         self._keep_within_bounds(state)
         self._show(state, pulses, stream)
 
@@ -105,6 +126,14 @@ class PulsedDevice(DeviceModel):
     def _keep_within_bounds(self, state: DeviceState) -> None:
         stored = state.variables["stored"]
         torch.clamp(stored, state.parameters["lower"], state.parameters["upper"], out=stored)
+
+    def _held_back(self, state: DeviceState, change: Tensor, std: Tensor, pulses: Tensor, stream: Stream) -> Tensor:
+        """What the bounds change in a noisy walk: outward steps that they stop are missing in its total."""
+        stored, parameters = state.variables["stored"], state.parameters
+        lowest, highest = furthest_points(change, std, pulses, stream.child("way").uniform(tuple(stored.shape[1:])))
+        above = highest.add_(stored).sub_(parameters["upper"]).clamp_(min=0.0)
+        below = lowest.add_(stored).sub_(parameters["lower"]).clamp_(max=0.0)
+        return above.add_(below).neg_()
 
     def _reflect(self, state: DeviceState, pulses: Tensor) -> None:
         """Bring cells that several pulses shook beyond a bound back, as far as stopping at every pulse would have."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
 import torch
@@ -75,6 +76,12 @@ class LinearStep(PulsedDevice):
             gamma = stream.child(name).normal(shape).mul_(spread).add_(slope).abs_()
             state.parameters[name] = gamma.div_(state.parameters[bound])
         return state
+
+    @property
+    def noise_at_bounds(self) -> float:
+        own = self.parameters
+        left = 1.0 - max(own.slope_up, own.slope_down) if self.additive else 1.0
+        return math.inf if left == 0.0 else own.cycle_noise / left
 
     def slope(self, parameters: dict[str, Tensor], rising: Tensor) -> Tensor:
         return torch.lerp(parameters["rate_down"], parameters["rate_up"], rising)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from analogdp.devices.moments import change_moments, reflected_share
+from analogdp.devices.moments import change_moments, furthest_points, reflected_share
 
 STEPS = [0.3, 0.01, 1e-6, -0.01]
 SLOPES = [0.9, 0.05, 1e-9]
@@ -90,3 +90,25 @@ def test_the_reflected_share_gives_spitzers_mean_distance(pulses: int) -> None:
     share = reflected_share(torch.tensor([float(pulses)], dtype=torch.float64)).item()
     want = sum(j**-0.5 for j in range(1, pulses + 1)) / math.sqrt(pulses) - 1
     assert share == pytest.approx(want, abs=0.01)
+
+
+@pytest.mark.parametrize("drift", [-0.3, 0.0, 0.5])
+@pytest.mark.parametrize("pulses", [1, 5, 100])
+def test_the_furthest_points_of_a_walk_are_those_of_its_single_steps(pulses: int, drift: float) -> None:
+    generator = torch.Generator().manual_seed(4)
+    walks = torch.randn(20_000, pulses, dtype=torch.float64, generator=generator).add_(drift).cumsum(1)
+    total, count = walks[:, -1], torch.full((20_000,), float(pulses), dtype=torch.float64)
+    uniform = torch.rand(20_000, dtype=torch.float64, generator=generator)
+    lowest, highest = furthest_points(total, count.sqrt(), count, uniform)
+    # Steps of standard deviation 1; a tenth of one is the error for a few steps.
+    assert lowest.clamp(max=0).mean().item() == pytest.approx(walks.amin(1).clamp(max=0).mean().item(), abs=0.1)
+    assert highest.clamp(min=0).mean().item() == pytest.approx(walks.amax(1).clamp(min=0).mean().item(), abs=0.1)
+    assert (lowest <= total).all()
+    assert (highest >= total).all()
+
+
+def test_one_pulse_goes_nowhere_on_its_way() -> None:
+    total, one = torch.tensor([-2.0, 0.5, 3.0]), torch.ones(3)
+    lowest, highest = furthest_points(total, one, one, torch.tensor([0.1, 0.5, 0.9999999]))
+    assert torch.equal(lowest.clamp(max=0), total.clamp(max=0))
+    assert torch.equal(highest.clamp(min=0), total.clamp(min=0))

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from analogdp import registry
 from analogdp.devices.population import PulsedSettings, draw_population, symmetry_point
 from analogdp.streams import Stream
 
@@ -63,3 +64,19 @@ def test_steps_up_and_down_are_equal_at_the_symmetry_point() -> None:
     up = cells["step_up"] * (1 - point / cells["upper"])
     down = cells["step_down"] * (1 - point / cells["lower"])
     torch.testing.assert_close(up, -down)
+
+
+@pytest.mark.parametrize("model", registry.devices.names())
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"write_noise": 1.0}, {"reference_std": 0.1}, {"reference": "symmetry_point", "write_noise": 1.0}],
+    ids=lambda changes: " ".join(changes) or "plain",
+)
+def test_the_numbers_of_a_cell_are_those_that_fabrication_makes(model: str, changes: dict[str, object]) -> None:
+    kind = registry.devices.get(model)
+    own = {key: value for key, value in changes.items() if key in kind.Settings.model_fields}
+    settings = kind.Settings.model_validate({"step": 0.01, **own})
+    device, stream = kind.build(settings, 40e-6, 90e-6), Stream(3, "cells")
+    state = device.sample((1, 4, 5), stream)
+    made = [*state.variables.values(), *state.parameters.values(), device.reference(state, stream)]
+    assert settings.tensors_per_cell() == sum(tensor.numel() == 20 for tensor in made)

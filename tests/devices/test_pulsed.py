@@ -24,6 +24,18 @@ MODELS: dict[str, tuple[type[PulsedDevice], dict[str, Any]]] = {
     "huge steps": (SoftBounds, {"step": 0.6, "cycle_noise": 0.2}),
 }
 
+AT_A_BOUND: list[tuple[str, dict[str, Any], float, float]] = [
+    ("constant", {"cycle_noise": 0.3}, 0.03, 0.03),
+    ("constant", {"cycle_noise": 0.6}, 0.03, 0.03),
+    ("constant", {"cycle_noise": 2.0}, 0.11, 0.11),
+    ("linear", {"step": 2.8e-4, "cycle_noise": 2.0}, 0.11, 0.11),
+    ("linear", {"step": 0.002, "cycle_noise": 2.0}, 0.11, 0.4),
+    ("linear additive", {"step": 0.002}, 0.11, 0.11),
+    ("soft bounds", {"step": 0.02}, 0.02, 0.02),
+    ("soft bounds additive", {}, 1.1, 1.4),
+]
+"""Models, and how far in steps mean and spread may be from the loop at a bound: up to 30 pulses and with 300."""
+
 
 def device(name: str, **changes: Any) -> PulsedDevice:
     model, parameters = MODELS[name]
@@ -73,6 +85,34 @@ def test_many_pulses_at_once_have_the_mean_and_spread_of_the_loop(name: str, pul
     model.pulse(state, count, stream("write"))
     # Spreads come with a standard error of 1 %; distributions cut by a bound are less exact.
     assert_alike(state.variables["stored"], loop, 0.05 if name != "huge steps" else 1.0)
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("below", [0, 5, 50])
+@pytest.mark.parametrize("pulses", [3, 30, 300])
+@pytest.mark.parametrize(("name", "changes", "error", "late_error"), AT_A_BOUND)
+def test_pulses_towards_a_bound_leave_the_scatter_of_the_loop(
+    name: str, changes: dict[str, Any], error: float, late_error: float, pulses: int, below: int, direction: int
+) -> None:
+    model = device(name, **changes)
+    step = model.parameters.step
+    state = cells(model, direction * (1 - below * step))
+    loop = pulse_by_pulse(model, state, direction, pulses) / step
+    model.pulse(state, torch.full((1, *CELLS), float(direction * pulses), dtype=torch.float64), stream("write"))
+    ours = state.variables["stored"] / step
+    allowed = late_error if pulses == 300 else error
+    # Five standard errors of what the samples themselves scatter come on top.
+    chance = 5 * math.sqrt((ours.var() + loop.var()).item() / ours.numel())
+    assert ours.mean().item() == pytest.approx(loop.mean().item(), abs=allowed + chance)
+    assert ours.std().item() == pytest.approx(loop.std().item(), abs=allowed + chance)
+
+
+def test_a_noisy_cell_pulsed_off_its_bound_leaves_it_as_in_the_loop() -> None:
+    model = device("linear", cycle_noise=4.0)
+    state = cells(model, -1.0)
+    loop = pulse_by_pulse(model, state, 1, 30) / 0.001
+    model.pulse(state, torch.full((1, *CELLS), 30.0, dtype=torch.float64), stream("write"))
+    assert (state.variables["stored"] / 0.001).mean().item() == pytest.approx(loop.mean().item(), rel=0.01)
 
 
 @pytest.mark.parametrize("pulses", [1, 3, 50, 300])

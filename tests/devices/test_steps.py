@@ -56,6 +56,15 @@ def test_a_leaking_cell_decays_to_weight_zero_with_its_lifetime() -> None:
     torch.testing.assert_close(state.variables["stored"], pulses(0.5 * math.exp(-0.5)))
 
 
+def test_each_chip_forgets_for_its_own_time() -> None:
+    model = LinearStep.build(LinearStepSettings(step=0.01, lifetime=2.0), 1e-6, 2e-6)
+    state = model.sample(SHAPE, Stream(2, "cells", (0, 1, 2), dtype=torch.float64))
+    state.variables["stored"].fill_(0.5)
+    model.relax(state, torch.tensor([0.0, 1.0, 4.0]), stream("time"))
+    want = 0.5 * torch.exp(torch.tensor([0.0, -0.5, -2.0], dtype=torch.float64))
+    torch.testing.assert_close(state.variables["stored"], want.view(-1, 1, 1, 1).expand(-1, *SHAPE))
+
+
 def test_a_cell_without_lifetime_keeps_its_weight() -> None:
     model = LinearStep.build(LinearStepSettings(step=0.01), 1e-6, 2e-6)
     state = model.sample(SHAPE, stream("cells"))

@@ -225,6 +225,39 @@ def test_a_leaking_cell_forgets_its_weight() -> None:
     torch.testing.assert_close(crossbar.weights, WEIGHTS * math.exp(-2))
 
 
+def test_each_chip_forgets_for_its_own_time() -> None:
+    device = {"card": "capacitor", "lifetime": "1 s", "upper_spread": 0, "lower_spread": 0}
+    crossbar = build(WEIGHTS, device=device)
+    crossbar.relax(torch.tensor([0.0, 2.0]), STREAM)
+    torch.testing.assert_close(crossbar.weights[0], WEIGHTS[0])
+    torch.testing.assert_close(crossbar.weights[1], WEIGHTS[1] * math.exp(-2))
+
+
+def test_which_direction_is_written_first_alternates_from_update_to_update() -> None:
+    # As many pulses up as down; each order alone leaves soft bounds nearer to where the last pulses lead.
+    device = {"card": "reram_array_om", "step_spread": 0, "asymmetry_spread": 0, "upper_spread": 0, "lower_spread": 0}
+    device |= {"cycle_noise": 0, "write_noise": 0, "reference": "zero", "reference_std": 0, "step": 0.01}
+    post = torch.tensor([[[0.2], [-0.2]]], dtype=torch.float64).expand(1, 2, 5)
+    update = LocalUpdate(post, torch.ones(1, 2, 8, dtype=torch.float64))
+    moved = []
+    for number in range(4):
+        crossbar = build(torch.zeros(1, 5, 8, dtype=torch.float64), device=device, write={"accumulate": "sample"})
+        crossbar.apply_update(update, Stream(8, "update", dtype=torch.float64).at(number))
+        moved.append(crossbar.weights.mean().item())
+    assert [move > 0 for move in moved] in ([True, False] * 2, [False, True] * 2)
+    assert sum(moved) == pytest.approx(0.0, abs=0.2 * max(map(abs, moved)))
+
+
+@pytest.mark.parametrize(("read_time", "seconds"), [(None, None), ("2 us", 2e-6)])
+def test_a_read_takes_the_time_that_the_card_says(read_time: str | None, seconds: float | None) -> None:
+    assert build(WEIGHTS, device={**NOISY, "read_time": read_time}).read_time == seconds
+
+
+def test_there_are_no_numbers_for_an_optimizer() -> None:
+    assert build(WEIGHTS).parameter is None
+    assert CrossbarSettings.written_by_pulses
+
+
 def test_noisy_reads_differ_and_quiet_ones_do_not() -> None:
     crossbar, x = build(WEIGHTS, device=NOISY), draw(2, 3, 8)
     assert (crossbar.forward_noise, crossbar.backward_noise) == (1, 1)

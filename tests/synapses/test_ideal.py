@@ -52,3 +52,10 @@ def test_a_rule_that_writes_one_polarity_is_refused() -> None:
 
 def test_there_are_no_conductances() -> None:
     assert IdealSynapse(draw(1, 5, 7)).conductances() is None
+
+
+def test_an_optimizer_may_write_the_weights() -> None:
+    synapse = IdealSynapse(draw(1, 5, 7))
+    assert synapse.parameter is synapse.weight
+    assert not IdealSettings.written_by_pulses
+    assert synapse.read_time is None

@@ -112,3 +112,13 @@ def test_calibration_covers_typical_partial_sums_in_each_direction() -> None:
     tiles = [torch.bmm(E[..., start : start + 3], WEIGHTS[:, start : start + 3]) for start in range(0, 10, 3)]
     largest = torch.cat(tiles, 1).abs().amax((1, 2))
     torch.testing.assert_close(own.adc.limits[BACKWARD], largest, rtol=0.02, atol=0)
+
+
+def test_sums_are_calibrated_as_the_converted_inputs_make_them() -> None:
+    own = reader(dac={"bits": 2, "range": 1.0}, adc={"range": "calibrated"})
+    own.calibrate(WEIGHTS, X, FORWARD)
+    assert own.adc is not None
+    converted = torch.from_numpy(quantise(X.numpy(), 2, 1.0))
+    largest = torch.bmm(converted, WEIGHTS.mT).abs().amax((1, 2))
+    torch.testing.assert_close(own.adc.limits[FORWARD], largest)
+    assert (torch.bmm(X, WEIGHTS.mT).abs().amax((1, 2)) > 1.1 * largest).all()

@@ -67,3 +67,15 @@ def test_a_balanced_pair_has_no_reference_to_put_at_a_symmetry_point(make_scenar
 
 def test_balanced_pairs_take_more_memory() -> None:
     assert CrossbarSettings(pair="balanced").cell_bytes(4) > CrossbarSettings().cell_bytes(4) > 20
+
+
+@pytest.mark.parametrize("clock", ["continuous", "sweep"])
+@pytest.mark.parametrize("read_time", [None, "1 us"])
+def test_read_noise_in_time_needs_the_time_of_a_read(make_scenario: Any, clock: str, read_time: str | None) -> None:
+    device = {"card": "reram_sb", "read_noise": "1 %", "read_time": read_time}
+    sections = {"synapse": {"model": "crossbar", "device": device}, "dynamics": {"clock": clock}}
+    if read_time is None and clock != "sweep":
+        with pytest.raises(ValidationError, match="say how long a read integrates"):
+            make_scenario(**sections)
+    else:
+        make_scenario(**sections)
