@@ -12,6 +12,7 @@ which stops every single pulse, they are close. Compared with the loop from 0, 5
 - 0.11 with noise of 2 mean steps, where cells scatter 0.6 to 1.1 steps below the bound; a linear step has this
   accuracy as long as the pulses together are a small part of the range: 300 pulses of 1/1000 of it leave the cells 0.2
   steps too close to the bound and scatter 0.4 too little;
+- 0.5 of a mean of 5 for a linear step with additive noise of 0.5 steps that vanishes at the bound (slope 1);
 - 0.02 for soft bounds with multiplicative noise;
 - 0.5 of a mean of 38 and 1.4 of a scatter of 30 for soft bounds with additive noise of 3.75 steps.
 """

@@ -31,6 +31,7 @@ AT_A_BOUND: list[tuple[str, dict[str, Any], float, float]] = [
     ("linear", {"step": 2.8e-4, "cycle_noise": 2.0}, 0.11, 0.11),
     ("linear", {"step": 0.002, "cycle_noise": 2.0}, 0.11, 0.4),
     ("linear additive", {"step": 0.002}, 0.11, 0.11),
+    ("linear additive", {"step": 0.002, "slope_up": 1.0, "slope_down": 1.0}, 0.11, 0.5),
     ("soft bounds", {"step": 0.02}, 0.02, 0.02),
     ("soft bounds additive", {}, 1.1, 1.4),
 ]
