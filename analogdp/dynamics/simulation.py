@@ -204,6 +204,7 @@ class Simulation:
         if clock.tolerance is None:
             self.advance(clock.steps)
             self._refuse_divergence(finished)
+            work.keep(~finished)
             return self._settling(work, chip_steps, None)
         settled_after = torch.full_like(work.residual, -1, dtype=torch.int64)
         while self.step < clock.steps:

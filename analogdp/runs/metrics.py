@@ -114,7 +114,9 @@ def mean_and_spread(rows: Sequence[Row], name: str) -> tuple[float, float] | Non
     values = [row[name] for row in rows if name in row]
     if not values:
         return None
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+    mean = statistics.fmean(values)
+    # The exact arithmetic of statistics.stdev does not take infinities, which the loss of a diverging network may be.
+    return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1)) if len(values) > 1 else 0.0
 
 
 def _finite(value: float | int) -> float | int | None:

@@ -151,6 +151,17 @@ def test_chips_settle_on_their_own_whatever_their_neighbours_do(make_network):
             torch.testing.assert_close(mine[:, 0], theirs[:, chip], rtol=1e-12, atol=1e-13)
 
 
+def test_without_a_tolerance_all_chips_end_where_they_are(make_network):
+    network = make_network(chips=3, mismatch={"tau": 0.3})
+    simulation = Simulation(network, continuous(20, None))
+    present(simulation)
+    settling = simulation.settle()
+    assert settling.chip_steps.tolist() == [20, 20, 20]
+    for kept, present_state in zip(settling.state, simulation.state, strict=True):
+        assert torch.equal(kept, present_state)
+    torch.testing.assert_close(settling.prediction, simulation.field.prediction(simulation.field.output_drive))
+
+
 def noisy_reads(make_network, dt, layers=(64, 10), **device):
     device = {"card": "idealized", "read_noise": 0.02, "read_time": "0.2 us", **device}
     network = make_network(

@@ -89,3 +89,9 @@ def test_the_last_evaluation_is_summarised_over_chips(journal: Journal) -> None:
     assert mean_and_spread(final, "test_loss") == pytest.approx((1 / 3 + 0.5, math.sqrt(0.5)))
     assert mean_and_spread(final[:1], "test_loss") == (1 / 3, 0.0)
     assert mean_and_spread(final, "test_accuracy") is None
+
+
+def test_the_spread_of_infinite_losses_is_no_number_instead_of_an_error() -> None:
+    mean, spread = mean_and_spread([{"test_loss": 1.0}, {"test_loss": math.inf}], "test_loss")
+    assert mean == math.inf
+    assert math.isnan(spread)
