@@ -240,6 +240,8 @@ class Simulation:
         Chips that had finished ``(chips,)`` do not matter: their neighbours only kept them going.
         """
         work = self._workspace
+        if bool(_is_bounded(work.state)):
+            return
         outside = [_beyond_bounds(layer) & ~finished for layer in work.layers]
         if not bool(torch.stack(outside).any()):
             return

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from analogdp.network import Network
 from analogdp.streams import Stream
@@ -63,7 +63,9 @@ class WeightUpdater:
                     raise ValueError(
                         "torch's optimizers follow sums of outer products; this rule's decay and polarity need apply_update"
                     )
-                weight.grad = torch.baddbmm(_like(weight.grad, weight), update.post.mT, update.pre, beta=0, alpha=-1)
+                if weight.grad is None:
+                    weight.grad = torch.empty_like(weight)
+                torch.baddbmm(weight.grad, update.post.mT, update.pre, beta=0, alpha=-1, out=weight.grad)
             else:
                 own = synapse.apply_update(
                     update._replace(post=update.post * self.rate), stream.child(f"synapse{index}")
@@ -103,7 +105,3 @@ def _torch_optimizer(groups: list[dict[str, Any]], name: str, momentum: float) -
     if name == "adam":
         return torch.optim.Adam(groups)
     return torch.optim.SGD(groups, momentum=momentum if name == "momentum" else 0.0)
-
-
-def _like(buffer: Tensor | None, parameter: nn.Parameter) -> Tensor:
-    return torch.empty_like(parameter) if buffer is None else buffer
