@@ -31,10 +31,12 @@ class PulsedSettings(DeviceSettings):
     upper: float = Field(default=1.0, gt=0, le=10, description="nominal upper bound of w (w_max)")
     lower: float = Field(default=-1.0, lt=0, ge=-10, description="nominal lower bound of w (w_min)")
     step_spread: Ratio = Field(default=0.0, ge=0, le=5, description="of the step, the same for up and down")
-    step_distribution: Literal["normal", "lognormal"] = "normal"
+    step_distribution: Literal["normal", "lognormal"] = Field(
+        default="normal", description="of the step from device to device"
+    )
     asymmetry_spread: Ratio = Field(default=0.0, ge=0, le=5, description="of the difference between up and down step")
-    upper_spread: Ratio = Field(default=0.0, ge=0, le=5)
-    lower_spread: Ratio = Field(default=0.0, ge=0, le=5)
+    upper_spread: Ratio = Field(default=0.0, ge=0, le=5, description="of the upper bound, device to device, relative")
+    lower_spread: Ratio = Field(default=0.0, ge=0, le=5, description="of the lower bound, device to device, relative")
     cycle_noise: Ratio = Field(
         default=0.0, ge=0, le=100, description="standard deviation of one step, relative (sigma_c)"
     )

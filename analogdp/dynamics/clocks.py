@@ -87,7 +87,9 @@ class ContinuousSettings(ClockSettings):
     """Continuous time, integrated with a fixed step."""
 
     clock: Literal["continuous"] = "continuous"
-    integrator: Annotated[str, NameIn(registry.integrators)] = "exp_euler"
+    integrator: Annotated[str, NameIn(registry.integrators)] = Option(
+        default="exp_euler", description="time-stepping method; see `analogdp models`"
+    )
     dt: Time | None = Option(default=None, gt=0, description="time step; default: tau / 5")
     settle: SettleSettings = SettleSettings()
 

@@ -42,7 +42,9 @@ class DyadicSettings(NeuronSettings):
 
     alpha: Ratio = Field(default=0.5, ge=0, le=1, description="asymmetry of nudging: weight of s+ in the mean")
     beta: Ratio = Field(default=0.5, gt=0, le=100, description="nudging strength")
-    activation: AnyActivation = ActivationSettings(name="relu")
+    activation: AnyActivation = Field(
+        default=ActivationSettings(name="relu"), description="transfer function of hidden compartments"
+    )
 
 
 class DualPropagationSettings(DyadicSettings):

@@ -88,7 +88,9 @@ class NetworkSettings(Settings):
     layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(64, 128, 64, 10), min_length=2, max_length=1000, description="units per layer, the clamped input first"
     )
-    loss: Annotated[str, NameIn(registry.losses)] = "least_squares"
+    loss: Annotated[str, NameIn(registry.losses)] = Field(
+        default="least_squares", description="what the nudged output lowers"
+    )
     bias: bool = Field(default=True, description="every neuron has a trained resting drive")
     gain: Ratio = Field(
         default=1.0, ge=0, le=100, description="initial weights are normal with variance gain^2 / fan-in"
@@ -117,7 +119,9 @@ class Spread(Settings):
     compartments: Ratio = Field(
         default=0.0, ge=0, le=1, description="standard deviation between a neuron's compartments"
     )
-    distribution: Literal["normal", "lognormal", "uniform"] = "normal"
+    distribution: Literal["normal", "lognormal", "uniform"] = Field(
+        default="normal", description="shape of both spreads; lognormal only for factors"
+    )
 
     def __bool__(self) -> bool:
         return bool(self.std or self.compartments)
@@ -179,7 +183,7 @@ class RunSettings(Settings):
         pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$",
         description="one of auto, cpu, cuda, cuda:0, cuda:1, ...",
     )
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: Literal["float32", "float64"] = Field(default="float32", description="of all computed numbers")
     threads: int | None = Field(
         default=None, ge=1, le=1024, description="CPU threads; default: 1 for small networks, else all"
     )

@@ -63,7 +63,7 @@ class ConverterSettings(Settings):
     ``calibrated``: a percentile of typical data, passing values through until there are some.
     """
 
-    bits: int = Field(default=8, ge=2, le=20)
+    bits: int = Field(default=8, ge=2, le=20, description="resolution: 2^bits - 1 levels around 0")
     range: Annotated[float, Field(gt=0, le=1e9)] | Literal["dynamic", "calibrated"] = Field(
         default="dynamic", description="largest magnitude in network units, or how it is found"
     )
