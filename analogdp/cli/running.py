@@ -80,7 +80,7 @@ def show(directory: RunArgument) -> None:
         "network": "-".join(map(str, scenario.network.layers)) + f", {scenario.neuron.model}, {scenario.network.loss}",
         "synapses": f"{scenario.synapse.model}, {scenario.chips} {'chip' if scenario.chips == 1 else 'chips'}",
         "data": scenario.data.name,
-        "training": f"{scenario.learning.mode}, {scenario.learning.epochs} epochs, batch {scenario.learning.batch}",
+        "training": f"{scenario.learning.mode}, epochs {scenario.learning.epochs}, batch {scenario.learning.batch}",
         "computed on": f"{manifest.device}, {manifest.threads} threads, seed {manifest.seed}",
         "versions": ", ".join(f"{name} {value}" for name, value in manifest.versions.items()),
         "git revision": manifest.git_revision or "-",
