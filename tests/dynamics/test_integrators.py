@@ -109,3 +109,51 @@ def test_noise_gains_follow_each_elements_own_time_constant(name):
         alone = method.coefficients(START, 0.2, tau, 0.5)
         assert together.gain[index].item() == pytest.approx(alone.gain, rel=1e-14)
         assert together.noise_gain[index].item() == pytest.approx(alone.noise_gain, rel=1e-14)
+
+
+def noisy_target(state: torch.Tensor, time: float) -> torch.Tensor:
+    return torch.tanh(1.5 * state) + math.sin(3 * time)
+
+
+def noisy_ends(name: str, steps: int, fine: torch.Tensor, std: float = 0.3, end: float = 2.0) -> torch.Tensor:
+    """End of each path after ``steps`` steps driven by the noise of the fine ones, ``(fine steps, paths)``, tau = 1."""
+    method, together = registry.integrators.get(name)(), len(fine) // steps
+    state = torch.zeros(fine.shape[1], dtype=torch.float64)
+    coarse_dt, fine_dt = end / steps, end / len(fine)
+    coarse, finest = (method.coefficients(state, dt, 1.0, std) for dt in (coarse_dt, fine_dt))
+    # What is left at the end of a step of the noise that came in each of its parts: nothing decays in Euler's eyes.
+    left = torch.exp(-fine_dt * torch.arange(together - 1, -1, -1, dtype=torch.float64))
+    weights = (left if name == "exp_euler" else torch.ones_like(left)) * finest.noise_gain / coarse.noise_gain
+    for step, part in enumerate(fine.view(steps, together, -1)):
+        time = step * coarse_dt
+        method.step(state, noisy_target(state, time), noisy_target, time, coarse, weights @ part)
+    return state
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in registry.integrators.names() if registry.integrators.get(name).strong_order is not None]
+)
+def test_the_strong_order_is_the_declared_one_on_the_same_noise(name):
+    """Mean distance of 2000 paths from those with 64 to 16 times smaller steps on the same Brownian motion."""
+    fine = Stream(4, "paths", dtype=torch.float64).normal((1024, 2000))[0]
+    reference = noisy_ends(name, 1024, fine)
+    errors = [(noisy_ends(name, steps, fine) - reference).abs().mean().item() for steps in (16, 32, 64)]
+    slopes = -np.diff(np.log2(errors))
+    assert slopes.mean() == pytest.approx(registry.integrators.get(name).strong_order, abs=0.15)
+
+
+def test_the_weak_order_of_euler_maruyama_is_that_of_its_stationary_variance_by_exact_moments():
+    """Of the recursion v <- (1 - z)^2 v + g^2 itself, so without sampling: halving z halves the error."""
+    method, one = registry.integrators.get("euler")(), torch.zeros(1, dtype=torch.float64)
+    errors = []
+    for z in (0.2, 0.1, 0.05):
+        c = method.coefficients(one, z, 1.0, 1.0)
+        errors.append(c.noise_gain**2 / (1 - (1 - c.gain) ** 2) - 1)
+    assert -np.diff(np.log2(errors))[-1] == pytest.approx(method.weak_order, abs=0.05)
+
+
+def test_the_moments_of_exponential_euler_are_exact_on_the_leak_so_no_weak_error_is_left():
+    method, one = registry.integrators.get("exp_euler")(), torch.zeros(1, dtype=torch.float64)
+    for z in (0.1, 1.0, 5.0):
+        c = method.coefficients(one, z, 1.0, 0.7)
+        assert c.noise_gain**2 / (1 - (1 - c.gain) ** 2) == pytest.approx(0.49, rel=1e-13)
