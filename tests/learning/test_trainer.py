@@ -101,10 +101,13 @@ def test_cells_forget_while_the_samples_settle_one_after_the_other(make_trainer)
 
 def test_chips_forget_for_the_time_that_they_settled_themselves(make_trainer):
     synapse = {"model": "crossbar", "device": {"card": "capacitor", "lifetime": "100 us"}}
-    sections = {"chips": 3, "synapse": synapse, "mismatch": {"alpha": 0.1}, "learning": {"rate": 0.05}}
+    sections = {"chips": 3, "synapse": synapse, "mismatch": {"tau": 0.3}, "learning": {"rate": 0.05}}
     together, alone = make_trainer(**sections), make_trainer(only_chips=(2,), **sections)
     for trainer in (together, alone):
         train(trainer, 4)
+    inputs = together.dataset.train_inputs[:16].unsqueeze(0)
+    together.simulation.present(inputs)
+    assert together.simulation.settle().chip_steps.unique().numel() > 1, "chips settle at different times"
     mine, theirs = (trainer.network.synapses[0].weights for trainer in (alone, together))
     torch.testing.assert_close(mine[0], theirs[2], rtol=1e-9, atol=1e-12)
 
