@@ -66,6 +66,10 @@ TOLERANCE_PER_BETA = 0.002
 """Default tolerance over beta: an error is of the size of beta, and a fixed tolerance would stop before it has spread."""
 
 
+CHECK_EVERY = 5
+"""Steps between looks at convergence: often enough beside some dozens of steps, rarely enough to cost little."""
+
+
 def _tidy(value: float) -> float:
     """Without the last digits that a product of decimals leaves, which users would read in resolved scenarios."""
     return float(f"{value:.12g}")
@@ -80,7 +84,12 @@ class SettleSettings(Settings):
         "null: always take all the time",
     )
     at_most: Time | None = Option(default=None, gt=0, description="longest settling; default: (8 + 4 x layers) tau")
-    check_every: int = Option(default=5, ge=1, le=10_000, description="steps between looks at convergence")
+    check_every: int | None = Option(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="steps between looks at convergence; default: 5 if there is a tolerance",
+    )
 
 
 class ContinuousSettings(ClockSettings):
@@ -99,7 +108,8 @@ class ContinuousSettings(ClockSettings):
         tolerance = self.settle.tolerance
         if tolerance == "auto":
             tolerance = _tidy(TOLERANCE_PER_BETA * float(getattr(scenario.neuron, "beta", 1.0)))
-        settle = self.settle.model_copy(update={"at_most": longest, "tolerance": tolerance})
+        every = None if tolerance is None else self.settle.check_every or CHECK_EVERY
+        settle = self.settle.model_copy(update={"at_most": longest, "tolerance": tolerance, "check_every": every})
         return self.model_copy(update={"dt": self.dt or _tidy(tau / 5), "settle": settle})
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
@@ -119,6 +129,9 @@ class ContinuousSettings(ClockSettings):
         if resolved.settle.at_most < resolved.dt:
             refusal = f"{resolved.settle.at_most:g} s is shorter than one time step of {resolved.dt:g} s"
             problems.append(Problem("settle.at_most", refusal))
+        if self.settle.tolerance is None and self.settle.check_every is not None:
+            refusal = f"{self.settle.check_every} is not used: with settle.tolerance null nobody looks at convergence"
+            problems.append(Problem("settle.check_every", refusal))
         return problems
 
     def most_steps(self) -> int:
@@ -140,7 +153,12 @@ class Continuous(Clock):
     Settings = ContinuousSettings
 
     def __init__(
-        self, integrator: Integrator, dt: float, steps: int, tolerance: float | None = 1e-3, check_every: int = 5
+        self,
+        integrator: Integrator,
+        dt: float,
+        steps: int,
+        tolerance: float | None = 1e-3,
+        check_every: int = CHECK_EVERY,
     ) -> None:
         self.integrator, self.timestep, self.steps = integrator, dt, steps
         self.tolerance, self.check_every = tolerance, check_every
@@ -151,7 +169,8 @@ class Continuous(Clock):
         assert settings.dt is not None
         assert settings.settle.tolerance != "auto"
         method = registry.integrators.get(settings.integrator)()
-        return cls(method, settings.dt, settings.most_steps(), settings.settle.tolerance, settings.settle.check_every)
+        every = settings.settle.check_every or CHECK_EVERY
+        return cls(method, settings.dt, settings.most_steps(), settings.settle.tolerance, every)
 
     def check(self, network: Network) -> None:
         """The fastest neuron, as mismatch drew it, decides how large a step may be."""

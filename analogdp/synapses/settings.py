@@ -147,6 +147,10 @@ class CrossbarSettings(SynapseSettings):
             message = f"cells of {card!r} forget in time, which clock: {scenario.dynamics.clock} does not have; set it to null"
             problems.append(Problem("device.lifetime", message))
         device = self.device.device()
+        if device.read_time is not None and not device.read_noise:
+            problems.append(
+                Problem("device.read_time", "it is the time of a noisy read, but read_noise is 0; set both")
+            )
         if device.read_noise and device.read_time is None and scenario.dynamics.has_time:
             message = f"cells of {card!r} have read noise; say how long a read integrates that has it, such as 1 us"
             problems.append(Problem("device.read_time", message))

@@ -69,6 +69,7 @@ def test_defaults_of_time_follow_tau_and_depth():
         ({"dynamics": {"integrator": "rk4"}, "noise": {"membrane": 0.1}}, "rk4 takes no noise"),
         ({"dynamics": {"integrator": "euler", "dt": "2.1 us"}}, "allowed: up to 2e-06 s"),
         ({"dynamics": {"dt": "1 us", "settle": {"at_most": "0.1 us"}}}, "shorter than one time step"),
+        ({"dynamics": {"settle": {"tolerance": None, "check_every": 3}}}, "nobody looks at convergence"),
         ({"dynamics": "sweep", "noise": {"membrane": 0.1}}, "no time in which noise.membrane could act"),
     ],
 )

@@ -79,3 +79,9 @@ def test_read_noise_in_time_needs_the_time_of_a_read(make_scenario: Any, clock: 
             make_scenario(**sections)
     else:
         make_scenario(**sections)
+
+
+def test_the_time_of_a_noisy_read_needs_read_noise(make_scenario: Any) -> None:
+    device = {"card": "reram_sb", "read_time": "1 us"}
+    with pytest.raises(ValueError, match="read_noise is 0; set both"):
+        make_scenario(synapse={"model": "crossbar", "device": device})
