@@ -1,15 +1,14 @@
 """Methods that integrate ``tau ds/dt = target(s) - s + noise`` over one time step, on flat tensors.
 
 Written for any field, so that orders can be measured on textbook problems. With z = dt / tau for each element:
-exponential Euler treats the leak exactly, the others are the classical methods.
+exponential methods treat the leak exactly, the others are the classical methods.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -20,31 +19,26 @@ from analogdp import registry
 Target = Callable[[Tensor, float], Tensor]
 """Where a flat state is heading, at a time in seconds. The result may be overwritten by the next call."""
 
+Noise = Sequence[Tensor]
+"""Flat normal numbers of one step, ``normals`` tensors of the state's shape; the first drives the Brownian increment.
 
-@dataclass(frozen=True)
-class Coefficients:
-    """What a method needs of the time step; numbers, or tensors of the state's shape where tau varies.
-
-    Attributes:
-        dt: the time step in seconds.
-        gain: share of the way to the target that is covered.
-        noise_gain: factor of the standard normal numbers, or None without noise.
-        scratch: buffers of the state's shape.
-    """
-
-    dt: float
-    gain: Tensor | float
-    noise_gain: Tensor | float | None
-    scratch: tuple[Tensor, ...] = ()
+Their standard deviation is the stationary one that the noise would have under the leak alone: sigma = std sqrt(2 / tau).
+"""
 
 
 class Integrator(ABC):
-    """A time-stepping method.
+    """A time-stepping method, ready for states of one size.
+
+    Args:
+        like: a flat state, for its shape, device and dtype.
+        dt: time step in seconds.
+        tau: time constants in seconds, a number or a tensor of the state's shape.
 
     Attributes:
         order: of the global error of deterministic problems.
         strong_order, weak_order: with additive noise; None where the method takes no noise.
         evaluations: of the target per step.
+        normals: normal numbers that a noisy step takes for each element.
         largest_step: largest z = dt / tau at which the leak alone is stable, or None when any is.
     """
 
@@ -52,23 +46,17 @@ class Integrator(ABC):
     strong_order: ClassVar[float | None]
     weak_order: ClassVar[float | None]
     evaluations: ClassVar[int]
+    normals: ClassVar[int] = 1
     largest_step: ClassVar[float | None]
 
-    @abstractmethod
-    def coefficients(self, state: Tensor, dt: float, tau: Tensor | float, std: float) -> Coefficients:
-        """Coefficients for a state like ``state``.
+    def __init__(self, like: Tensor, dt: float, tau: Tensor | float) -> None:
+        self.dt, self.tau = dt, tau
 
-        Args:
-            state: flat state, for its shape, device and dtype.
-            dt: time step in seconds.
-            tau: time constants in seconds, a number or a tensor of the state's shape.
-            std: stationary standard deviation that the noise would have under the leak alone (sigma = std sqrt(2/tau)).
-        """
+    def start(self) -> None:  # noqa: B027 - most methods have no memory
+        """Forget earlier steps: a new state is presented."""
 
     @abstractmethod
-    def step(
-        self, state: Tensor, target: Tensor, field: Target, time: float, c: Coefficients, noise: Tensor | None
-    ) -> None:
+    def step(self, state: Tensor, target: Tensor, field: Target, time: float, noise: Noise | None) -> None:
         """Advance ``state`` by dt, in place.
 
         Args:
@@ -76,8 +64,7 @@ class Integrator(ABC):
             target: ``field(state, time)``, which the caller has evaluated.
             field: for further evaluations.
             time: seconds.
-            c: from :meth:`coefficients`.
-            noise: standard normal numbers of the state's shape, or None.
+            noise: see :data:`Noise`, or None.
         """
 
 
@@ -91,15 +78,15 @@ class ExponentialEuler(Integrator):
 
     order, strong_order, weak_order, evaluations, largest_step = 1, 1.0, 1.0, 1, None
 
-    def coefficients(self, state: Tensor, dt: float, tau: Tensor | float, std: float) -> Coefficients:
-        noise_gain = std * _sqrt(-_expm1(-2 * dt / tau)) if std else None
-        return Coefficients(dt, -_expm1(-dt / tau), noise_gain)
+    def __init__(self, like: Tensor, dt: float, tau: Tensor | float) -> None:
+        super().__init__(like, dt, tau)
+        self.gain = -_expm1(-dt / tau)
+        self.noise_gain = _sqrt(-_expm1(-2 * dt / tau))
 
-    def step(
-        self, state: Tensor, target: Tensor, field: Target, time: float, c: Coefficients, noise: Tensor | None
-    ) -> None:
-        state.lerp_(target, c.gain)
-        _add_noise(state, noise, c)
+    def step(self, state: Tensor, target: Tensor, field: Target, time: float, noise: Noise | None) -> None:
+        state.lerp_(target, self.gain)
+        if noise is not None:
+            add_scaled(state, noise[0], self.noise_gain)
 
 
 @registry.integrators.register("euler")
@@ -108,14 +95,15 @@ class Euler(Integrator):
 
     order, strong_order, weak_order, evaluations, largest_step = 1, 1.0, 1.0, 1, 2.0
 
-    def coefficients(self, state: Tensor, dt: float, tau: Tensor | float, std: float) -> Coefficients:
-        return Coefficients(dt, dt / tau, std * _sqrt(2 * dt / tau) if std else None)
+    def __init__(self, like: Tensor, dt: float, tau: Tensor | float) -> None:
+        super().__init__(like, dt, tau)
+        self.gain = dt / tau
+        self.noise_gain = _sqrt(2 * dt / tau)
 
-    def step(
-        self, state: Tensor, target: Tensor, field: Target, time: float, c: Coefficients, noise: Tensor | None
-    ) -> None:
-        state.lerp_(target, c.gain)
-        _add_noise(state, noise, c)
+    def step(self, state: Tensor, target: Tensor, field: Target, time: float, noise: Noise | None) -> None:
+        state.lerp_(target, self.gain)
+        if noise is not None:
+            add_scaled(state, noise[0], self.noise_gain)
 
 
 @registry.integrators.register("rk4")
@@ -123,32 +111,30 @@ class RungeKutta4(Integrator):
     """The classical fourth-order Runge-Kutta method; without noise. A reference: with ReLU its order is lost at the kinks."""
 
     order, strong_order, weak_order, evaluations, largest_step = 4, None, None, 4, 2.785
+    normals = 0
 
-    def coefficients(self, state: Tensor, dt: float, tau: Tensor | float, std: float) -> Coefficients:
-        if std:
-            raise ValueError("rk4 takes no noise; use exp_euler or euler")
-        return Coefficients(dt, dt / tau, None, (torch.empty_like(state), torch.empty_like(state)))
+    def __init__(self, like: Tensor, dt: float, tau: Tensor | float) -> None:
+        super().__init__(like, dt, tau)
+        self.gain = dt / tau
+        self.stage, self.total = torch.empty_like(like), torch.empty_like(like)
 
-    def step(
-        self, state: Tensor, target: Tensor, field: Target, time: float, c: Coefficients, noise: Tensor | None
-    ) -> None:
-        stage, total = c.scratch
+    def step(self, state: Tensor, target: Tensor, field: Target, time: float, noise: Noise | None) -> None:
+        stage, total = self.stage, self.total
         slope = target.sub_(state)
         total.copy_(slope)
         for fraction, weight in ((0.5, 2.0), (0.5, 2.0), (1.0, 1.0)):
-            torch.add(state, slope.mul_(c.gain), alpha=fraction, out=stage)
-            slope = field(stage, time + fraction * c.dt).sub_(stage)
+            torch.add(state, slope.mul_(self.gain), alpha=fraction, out=stage)
+            slope = field(stage, time + fraction * self.dt).sub_(stage)
             total.add_(slope, alpha=weight)
-        state.add_(total.mul_(c.gain), alpha=1 / 6)
+        state.add_(total.mul_(self.gain), alpha=1 / 6)
 
 
-def _add_noise(state: Tensor, noise: Tensor | None, c: Coefficients) -> None:
-    if noise is None or c.noise_gain is None:
-        return
-    if isinstance(c.noise_gain, Tensor):
-        state.addcmul_(noise, c.noise_gain)
+def add_scaled(state: Tensor, values: Tensor, gain: Tensor | float) -> None:
+    """``state += gain * values`` in one pass."""
+    if isinstance(gain, Tensor):
+        state.addcmul_(values, gain)
     else:
-        state.add_(noise, alpha=c.noise_gain)
+        state.add_(values, alpha=gain)
 
 
 def _expm1(x: Tensor | float) -> Tensor | float:
