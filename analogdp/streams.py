@@ -58,11 +58,11 @@ class Stream:
         """This stream at further indices; draws at different indices are independent."""
         return replace(self, indices=self.indices + indices)
 
-    def normal(self, shape: tuple[int, ...], out: Tensor | None = None) -> Tensor:
-        """Standard normal numbers, shape ``(chips, *shape)``; ``out`` is a contiguous tensor of that shape."""
+    def normal(self, shape: tuple[int, ...], out: Tensor | None = None, std: float = 1.0) -> Tensor:
+        """Normal numbers of mean 0, shape ``(chips, *shape)``; ``out`` is a contiguous tensor of that shape."""
         values = self._empty(shape) if out is None else out
         for row, generator in zip(values, self._generators(), strict=True):
-            row.normal_(generator=generator)
+            row.normal_(0.0, std, generator=generator)
         return values
 
     def uniform(self, shape: tuple[int, ...], out: Tensor | None = None) -> Tensor:

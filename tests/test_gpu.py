@@ -48,7 +48,7 @@ def test_a_noisy_crossbar_trains_and_a_restored_run_goes_on_with_the_same_bits(m
 
 def test_a_chunk_of_steps_never_waits_for_the_host(make_scenario):
     network = build(make_scenario(run={"device": "cuda", "dtype": "float32"}))
-    clock = Continuous(ExponentialEuler(), 0.2e-6, 100, tolerance=None)
+    clock = Continuous(ExponentialEuler, 0.2e-6, 100, tolerance=None)
     simulation = Simulation(network, clock, NoiseSettings(membrane=0.1))
     inputs = torch.rand(1, 8, 64, device="cuda")
     simulation.present(inputs, stream=Stream(0, "noise", device=network.device))

@@ -1,117 +1,183 @@
-"""Fluctuations while a batch settles: every number is a function of the stream, the chip and the step alone."""
+"""What fluctuates while a network runs: membranes, currents, nudging, reads and conductances."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
-from analogdp.network import Field, Layout, ReadNoise
+from analogdp.dynamics.conductance_noise import ConductanceNoise
+from analogdp.dynamics.draws import Blocks, FlatNumbers, OrnsteinUhlenbeck, shared_by_compartments, side_by_side
+from analogdp.dynamics.integrators import Noise
+from analogdp.network import Field, ReadNoise
 from analogdp.scenario.schema import NoiseSettings
 from analogdp.streams import Stream
 
-NUMBERS_IN_A_BLOCK = 2**17
-"""Numbers per chip that are drawn together: enough to spread the cost of a call, few enough for the cache."""
 
+class Source(ABC):
+    """A source of noise: acts on a field, by numbers that are a function of the stream, the chip and the step."""
 
-class NormalBlocks:
-    """Standard normal numbers for each step, drawn many steps at a time.
-
-    A block's length depends on the numbers a chip needs for a step, so it is the same however many chips run together
-    and however the steps are chunked.
-    """
-
-    def __init__(self, numbers: int) -> None:
-        self.numbers = numbers
-        self.length = max(1, min(64, NUMBERS_IN_A_BLOCK // numbers))
-        self._stream: Stream | None = None
-        self._buffer: Tensor | None = None
-        self._block = -1
-
+    @abstractmethod
     def start(self, stream: Stream) -> None:
-        """Draw from the beginning of ``stream`` from now on."""
-        self._stream, self._block = stream, -1
+        """Begin anew with the numbers of ``stream``."""
 
-    def at(self, step: int) -> Tensor:
-        """The numbers of one step, ``(chips, numbers)``; valid until another block is asked for."""
-        assert self._stream is not None, "start() comes first"
-        block, row = divmod(step, self.length)
-        if block != self._block or self._buffer is None:
-            self._buffer = self._stream.at(block).normal((self.length, self.numbers), out=self._buffer)
-            self._block = block
-        return self._buffer[:, row]
+    @abstractmethod
+    def load(self, first: int, count: int) -> None:
+        """Draw what the steps from ``first`` on need."""
+
+    @abstractmethod
+    def apply(self, row: int) -> None:
+        """Let one of the loaded steps' noise act on the field: work on the device alone, asked for in order."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What goes on from step to step, by name; to be copied into."""
+        return {}
 
 
-class SettlingNoise:
-    """All noise of one batch that settles.
+class Fluctuations:
+    """All noise of one batch.
 
     Args:
-        field: the field that the noise acts on; its nudging strength and read noise are set at every step.
-        settings: membrane and nudging noise.
-        decay: factor by which a nudging fluctuation decays in a step; 0 draws it afresh.
-        timestep: seconds between reads, or None for clocks without a time.
+        field: the field that the noise acts on.
+        settings: what fluctuates, and how much.
+        timestep: seconds between steps, or None for clocks without a time.
+        tau: correlation time in seconds of what the neurons' own circuits make: nudging strength and asymmetry.
+        normals: flat normal numbers that the clock takes for each step.
     """
 
-    def __init__(self, field: Field, settings: NoiseSettings, decay: float, timestep: float | None = None) -> None:
-        self.field, self.settings, self.decay = field, settings, decay
-        layout = field.layout
-        self._membrane = FlatNormals(layout) if settings.membrane else None
-        self._nudging = NormalBlocks(layout.batch) if settings.nudging else None
-        self._reads = Reads(field, timestep)
-        self._strength = 0.0
-        self._fluctuation: Tensor | None = None
-
-    def start(self, stream: Stream, strength: float) -> None:
-        """A new batch is presented, nudged with mean ``strength``."""
-        self._strength, self._fluctuation = strength, None
-        self.field.nudging = strength
-        if self._membrane:
-            self._membrane.start(stream.child("membrane"))
-        if self._nudging:
-            self._nudging.start(stream.child("nudging"))
-        self._reads.start(stream.child("reads"))
-
-    def at(self, step: int) -> Tensor | None:
-        """Set the field's fluctuations for this step and return the membrane's normal numbers, flat, or None.
-
-        Steps are asked for in order, starting with 0.
-        """
-        self.field.read_noise = self._reads.at(step)
-        if self._nudging and self._strength:
-            numbers = self._nudging.at(step).unsqueeze(-1)
-            if self._fluctuation is None:
-                self._fluctuation = numbers * self.settings.nudging
-            else:
-                kick = self.settings.nudging * math.sqrt(1 - self.decay**2)
-                self._fluctuation = self._fluctuation * self.decay + kick * numbers
-            self.field.nudging = self._strength * (1 + self._fluctuation)
-        return self._membrane.at(step) if self._membrane else None
-
-
-class FlatNormals:
-    """Normal numbers in the layout of the state; a chip's numbers do not depend on its neighbours."""
-
-    def __init__(self, layout: Layout) -> None:
-        self._alone = Layout(layout.compartments, 1, layout.batch, layout.units)
-        self._layout = layout
-        self._blocks = NormalBlocks(self._alone.size)
-        self._flat: Tensor | None = None
+    def __init__(
+        self, field: Field, settings: NoiseSettings, timestep: float | None, tau: float | None, normals: int
+    ) -> None:
+        self.field = field
+        self._membrane: FlatNumbers | None = None
+        if (settings.membrane or settings.common) and normals:
+            draw = shared_by_compartments(field.layout, normals, settings.membrane, settings.common)
+            self._membrane = FlatNumbers(field.layout, normals, draw)
+        self._sources: dict[str, Source] = {}
+        if settings.coloured is not None:
+            assert timestep is not None
+            self._sources["coloured"] = Coloured(
+                field, settings.coloured.std, _decay(timestep, settings.coloured.correlation)
+            )
+        if settings.nudging:
+            self._sources["nudging"] = Nudging(field, settings.nudging, _decay(timestep, tau))
+        if settings.asymmetry:
+            self._sources["asymmetry"] = Asymmetry(field, settings.asymmetry, _decay(timestep, tau))
+        if any(_takes_noise(field)):
+            self._sources["reads"] = Reads(field, timestep)
+        if settings.conductance is not None:
+            assert timestep is not None
+            self._sources["conductance"] = Conductances(
+                field, settings.conductance.std, timestep / settings.conductance.correlation
+            )
 
     def start(self, stream: Stream) -> None:
-        self._blocks.start(stream)
+        """Samples are presented to a network at rest: begin anew."""
+        if self._membrane:
+            self._membrane.start(stream.child("membrane"))
+        for name, source in self._sources.items():
+            source.start(stream.child(name))
 
-    def at(self, step: int) -> Tensor:
-        numbers = self._blocks.at(step)
-        if self._layout.chips == 1:
-            return numbers[0]
-        if self._flat is None:
-            self._flat = numbers.new_empty(self._layout.size)
-        for together, own in zip(self._layout.views(self._flat), self._alone.views(numbers), strict=True):
-            together.copy_(own.squeeze(2).transpose(0, 1))
-        return self._flat
+    def load(self, first: int, count: int = 1) -> None:
+        """Draw what the steps from ``first`` on need."""
+        if self._membrane:
+            self._membrane.load(first, count)
+        for source in self._sources.values():
+            source.load(first, count)
+
+    def apply(self, row: int = 0) -> Noise | None:
+        """Set the field's fluctuations for one of the loaded steps; returns what drives the membranes, or None."""
+        for source in self._sources.values():
+            source.apply(row)
+        return self._membrane.row(row) if self._membrane else None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What goes on from step to step, by name."""
+        return {
+            f"{name}.{part}": value
+            for name, source in self._sources.items()
+            for part, value in source.tensors().items()
+        }
 
 
-class Reads:
+def _decay(timestep: float | None, correlation: float | None) -> float:
+    return 0.0 if timestep is None or correlation is None else math.exp(-timestep / correlation)
+
+
+class Coloured(Source):
+    """A current into every compartment with a correlation time: an Ornstein-Uhlenbeck process added to its target."""
+
+    def __init__(self, field: Field, std: float, decay: float) -> None:
+        self._field = field
+        self._process = OrnsteinUhlenbeck(field.new_state(), std, decay)
+        self._numbers = FlatNumbers(field.layout)
+
+    def start(self, stream: Stream) -> None:
+        self._numbers.start(stream)
+        layout = self._field.layout
+        beginning = stream.child("start").normal((self._process.value.numel() // layout.chips,))
+        self._process.start(side_by_side(beginning, layout, torch.empty_like(self._process.value)))
+
+    def load(self, first: int, count: int) -> None:
+        self._numbers.load(first, count)
+
+    def apply(self, row: int) -> None:
+        self._field.disturbance = self._process.advance(self._numbers.row(row)[0])
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"value": self._process.value}
+
+
+class PerSample(Source):
+    """A fluctuation that all neurons of a network share, one for each chip and sample."""
+
+    def __init__(self, field: Field, std: float, decay: float) -> None:
+        self._field = field
+        value = torch.zeros(field.layout.chips, field.layout.batch, 1, device=field.network.device)
+        self._process = OrnsteinUhlenbeck(value.to(field.network.dtype), std, decay)
+        self._numbers = Blocks(field.layout.batch)
+
+    def start(self, stream: Stream) -> None:
+        self._numbers.start(stream)
+        self._process.start(stream.child("start").normal((self._field.layout.batch,)).unsqueeze(-1))
+
+    def load(self, first: int, count: int) -> None:
+        self._numbers.load(first, count)
+
+    def apply(self, row: int) -> None:
+        self.act(self._process.advance(self._numbers.row(row).unsqueeze(-1)))
+
+    @abstractmethod
+    def act(self, fluctuation: Tensor) -> None:
+        """Let a fluctuation ``(chips, batch, 1)`` act on the field."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"value": self._process.value}
+
+
+class Nudging(PerSample):
+    """Multiplies the strength of nudging."""
+
+    def act(self, fluctuation: Tensor) -> None:
+        self._field.nudging_factor = fluctuation + 1
+
+
+class Asymmetry(PerSample):
+    """Shifts the asymmetry of nudging."""
+
+    def act(self, fluctuation: Tensor) -> None:
+        self._field.neurons = [neuron.at_asymmetry(fluctuation) for neuron in self._field.network.neurons]
+
+
+def _takes_noise(field: Field) -> list[bool]:
+    network = field.network
+    paths = [path for path in network.feedback_paths if path is not None]
+    return [bool(synapse.forward_noise or synapse.backward_noise) for synapse in (*network.synapses, *paths)]
+
+
+class Reads(Source):
     """Normal numbers for the reads of synapses that have read noise.
 
     Read noise is known for a read that integrates for some time. A shorter step averages less of it, by the square root
@@ -119,34 +185,61 @@ class Reads:
     """
 
     def __init__(self, field: Field, timestep: float | None) -> None:
+        self._field = field
         network, batch = field.network, field.layout.batch
-        forward = [(synapse.forward_noise, batch, synapse.outputs) for synapse in network.synapses]
-        # The first synapse is never read backwards: the layer below it is clamped.
-        backward = [(0, 0, 0), *((synapse.backward_noise, batch, synapse.inputs) for synapse in network.synapses[1:])]
-        self._shapes = {"forward": forward, "backward": backward}
-        self._blocks = {
-            way: [NormalBlocks(math.prod(shape)) if shape[0] else None for shape in shapes]
-            for way, shapes in self._shapes.items()
-        }
-        self._scales = [
-            math.sqrt(synapse.read_time / timestep) if synapse.read_time is not None and timestep is not None else 1.0
-            for synapse in network.synapses
+        shapes = [("forward", k, s, s.forward_noise, s.outputs) for k, s in enumerate(network.synapses)]
+        for k, (synapse, path) in enumerate(zip(network.synapses, network.feedback_paths, strict=True)):
+            if k == 0:
+                continue  # The layer below is clamped: nothing is ever sent down to it.
+            if path is not None:
+                shapes.append(("backward", k, path, path.forward_noise, path.outputs))
+            else:
+                shapes.append(("backward", k, synapse, synapse.backward_noise, synapse.inputs))
+        self._reads = [
+            (way, k, (numbers, batch, lines), self._scale(synapse.read_time, timestep), Blocks(numbers * batch * lines))
+            for way, k, synapse, numbers, lines in shapes
+            if numbers
         ]
-        self._on = any(blocks for ways in self._blocks.values() for blocks in ways)
+        self._synapses = len(network.synapses)
+
+    @staticmethod
+    def _scale(read_time: float | None, timestep: float | None) -> float:
+        return 1.0 if read_time is None or timestep is None else math.sqrt(read_time / timestep)
 
     def start(self, stream: Stream) -> None:
-        for way, per_synapse in self._blocks.items():
-            for number, blocks in enumerate(per_synapse):
-                if blocks:
-                    blocks.start(stream.child(f"{way}{number}"))
+        for way, k, _, _, blocks in self._reads:
+            blocks.start(stream.child(f"{way}{k}"))
 
-    def at(self, step: int) -> ReadNoise | None:
-        if not self._on:
-            return None
-        return ReadNoise(self._numbers("forward", step), self._numbers("backward", step))
+    def load(self, first: int, count: int) -> None:
+        for *_, blocks in self._reads:
+            blocks.load(first, count)
 
-    def _numbers(self, way: str, step: int) -> list[Tensor | None]:
-        return [
-            blocks.at(step).view(-1, *shape).transpose(0, 1) * scale if blocks else None
-            for blocks, shape, scale in zip(self._blocks[way], self._shapes[way], self._scales, strict=True)
-        ]
+    def apply(self, row: int) -> None:
+        noise: dict[str, list[Tensor | None]] = {way: [None] * self._synapses for way in ("forward", "backward")}
+        for way, k, shape, scale, blocks in self._reads:
+            noise[way][k] = blocks.row(row).view(-1, *shape).transpose(0, 1) * scale
+        self._field.read_noise = ReadNoise(**noise)
+
+
+class Conductances(Source):
+    """Lets the cells of every synapse fluctuate in proportion to their conductances."""
+
+    def __init__(self, field: Field, std: float, ratio: float) -> None:
+        self._field = field
+        self._synapses = [ConductanceNoise(synapse, std, ratio) for synapse in field.network.synapses]
+
+    def start(self, stream: Stream) -> None:
+        for k, synapse in enumerate(self._synapses):
+            synapse.start(stream.child(f"synapse{k}"))
+
+    def load(self, first: int, count: int) -> None:
+        for synapse in self._synapses:
+            if self._field.live:
+                synapse.note_cells()
+            synapse.load(first, count)
+
+    def apply(self, row: int) -> None:
+        self._field.shown = [synapse.advance(row) for synapse in self._synapses]
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {f"synapse{k}": synapse.factor for k, synapse in enumerate(self._synapses)}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from analogdp.dynamics.clocks import Clock, Step
-from analogdp.dynamics.noise import SettlingNoise
+from analogdp.dynamics.axons import Axons
+from analogdp.dynamics.clocks import Clock
+from analogdp.dynamics.noise import Fluctuations
 from analogdp.errors import RunError
 from analogdp.network import Field, Network
 from analogdp.scenario.schema import NoiseSettings
@@ -55,6 +56,7 @@ class Settling:
         chip_steps: steps taken by each chip, int64 ``(chips,)``.
         settled_after: for each sample ``(chips, batch)`` the steps after which it was first seen to stay within the
             tolerance, or -1 if it did not; None if the clock has no tolerance.
+        messages: events sent up and down, int64 ``(2, chips, batch)``; None where messages are continuous.
     """
 
     state: tuple[Tensor, ...]
@@ -62,33 +64,73 @@ class Settling:
     steps: int
     chip_steps: Tensor
     settled_after: Tensor | None
+    messages: Tensor | None = None
 
 
 class _Workspace:
     """The buffers of one batch size."""
 
-    def __init__(self, network: Network, clock: Clock, noise: NoiseSettings, decay: float, batch: int) -> None:
+    def __init__(self, network: Network, clock: Clock, noise: NoiseSettings, tau: float | None, batch: int) -> None:
         self.field = Field(network, batch)
         self.state = self.field.new_state()
         self.layers = self.field.layout.views(self.state)
-        self.noisy_step = clock.prepare(self.field, noise.membrane)
-        self.quiet_step = clock.prepare(self.field, 0.0)
-        self.noise = SettlingNoise(self.field, noise, decay, clock.timestep)
+        self.field.transmission = self.axons = clock.transmission(self.field)
+        self.step = clock.prepare(self.field)
+        self.noise = Fluctuations(self.field, noise, clock.timestep, tau, self.step.normals)
         self.residual = torch.empty(self.field.layout.chips, batch, device=network.device, dtype=network.dtype)
         # A chip stops when all its own samples have settled, whichever chips run beside it; alone it needs no copy.
-        self.kept = (self.layers, self.field.output_drive)
-        if self.field.layout.chips > 1:
-            self.kept = (tuple(map(torch.empty_like, self.layers)), torch.empty_like(self.field.output_drive))
+        self.alone = self.field.layout.chips == 1
+        self.kept = Kept(self.layers, self.field.output_drive, self.messages)
+        if not self.alone:
+            drive, sent = torch.empty_like(self.field.output_drive), self.messages
+            self.kept = Kept(
+                tuple(map(torch.empty_like, self.layers)), drive, None if sent is None else torch.empty_like(sent)
+            )
+
+    @property
+    def messages(self) -> Tensor | None:
+        """Events sent so far, if messages are events."""
+        return self.axons.sent if isinstance(self.axons, Axons) and self.axons.has_events else None
 
     def keep(self, chips: Tensor) -> None:
         """Keep the present state of some chips ``(chips,)`` for the end of the settling."""
-        layers, drive = self.kept
-        if layers is self.layers:
+        if self.alone:
             return
         chosen = chips.view(-1, 1, 1)
-        torch.where(chosen, self.field.output_drive, drive, out=drive)
-        for kept, present in zip(layers, self.layers, strict=True):
+        torch.where(chosen, self.field.output_drive, self.kept.drive, out=self.kept.drive)
+        for kept, present in zip(self.kept.layers, self.layers, strict=True):
             torch.where(chosen, present, kept, out=kept)
+        if self.kept.messages is not None and self.messages is not None:
+            torch.where(chips.view(1, -1, 1), self.messages, self.kept.messages, out=self.kept.messages)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the next step goes on from, by name."""
+        parts = {"field": self.field.tensors(), "clock": self.step.tensors(), "noise": self.noise.tensors()}
+        if isinstance(self.axons, Axons):
+            parts["axons"] = self.axons.tensors()
+        named = {f"{part}.{name}": tensor for part, own in parts.items() for name, tensor in own.items()}
+        return {"state": self.state} | named
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a settling."""
+
+    layers: tuple[Tensor, ...]
+    drive: Tensor
+    messages: Tensor | None
+
+
+class Watcher(Protocol):
+    """Somebody who looks at a simulation at regular steps, and changes nothing."""
+
+    every: int
+
+    def look(self, simulation: Simulation) -> None: ...
+
+
+Condition = Callable[["Simulation"], Tensor]
+"""A reason to stop, as a flag on the device."""
 
 
 class Simulation:
@@ -97,40 +139,35 @@ class Simulation:
     Args:
         network: what is simulated.
         clock: how time passes.
-        noise: membrane and nudging noise.
-        nudging_correlation: correlation time of nudging noise in seconds; needed by clocks with a time if there is any.
+        noise: what fluctuates, beside the reads of noisy synapses.
+        tau: correlation time in seconds of the noise of nudging (its strength and its asymmetry).
 
     Attributes:
         step: steps since the samples were presented.
+        watcher: looks at the state when samples are presented and after every ``watcher.every`` steps, or None.
 
     Raises:
         InputError: the clock cannot simulate this network.
     """
 
     def __init__(
-        self,
-        network: Network,
-        clock: Clock,
-        noise: NoiseSettings | None = None,
-        nudging_correlation: float | None = None,
+        self, network: Network, clock: Clock, noise: NoiseSettings | None = None, tau: float | None = None
     ) -> None:
         clock.check(network)
         self.network, self.clock = network, clock
-        self._noise = noise or NoiseSettings()
-        self._decay = 0.0
-        if clock.timestep is not None and nudging_correlation is not None:
-            self._decay = math.exp(-clock.timestep / nudging_correlation)
+        self.watcher: Watcher | None = None
+        self._noise, self._tau = noise or NoiseSettings(), tau
         self._workspaces: dict[int, _Workspace] = {}
         self._current: _Workspace | None = None
-        self._stream: Stream | None = None
-        self._nudging = 0.0
+        self._stream = Stream(0, "simulation", network.chip_indices, network.device, network.dtype)
+        self._quiet = True
         self.step = 0
 
     @property
     def noisy(self) -> bool:
         """Whether anything fluctuates in time."""
-        reads = any(synapse.forward_noise or synapse.backward_noise for synapse in self.network.synapses)
-        return bool(self._noise.membrane or self._noise.nudging or reads)
+        paths = [*self.network.synapses, *(path for path in self.network.feedback_paths if path is not None)]
+        return self._noise != NoiseSettings() or any(path.forward_noise or path.backward_noise for path in paths)
 
     @property
     def field(self) -> Field:
@@ -143,12 +180,22 @@ class Simulation:
         return self._workspace.layers
 
     @property
+    def messages(self) -> Tensor | None:
+        """Events sent up and down since the samples were presented, ``(2, chips, batch)``; None without events."""
+        return self._workspace.messages
+
+    @property
     def time(self) -> float:
         """Seconds since the samples were presented (steps, for clocks without a time)."""
         return self.step * (self.clock.timestep if self.clock.timestep is not None else 1.0)
 
     def present(
-        self, inputs: Tensor, label: Tensor | None = None, nudging: float = 0.0, stream: Stream | None = None
+        self,
+        inputs: Tensor,
+        label: Tensor | None = None,
+        nudging: float = 0.0,
+        stream: Stream | None = None,
+        quiet: bool | None = None,
     ) -> None:
         """Clamp new samples to the input, with the network at rest.
 
@@ -156,18 +203,22 @@ class Simulation:
             inputs: ``(chips or 1, batch, in)``.
             label: wanted outputs ``(chips or 1, batch, out)`` to nudge towards, or None for a free network.
             nudging: strength beta.
-            stream: where this batch's noise is drawn; None for a noise-free settling.
+            stream: where this batch's noise and a random clock's ticks are drawn; None for the same ticks every time.
+            quiet: without noise; by default if there is no stream.
         """
         batch = inputs.shape[1]
         if batch not in self._workspaces:
-            self._workspaces[batch] = _Workspace(self.network, self.clock, self._noise, self._decay, batch)
+            self._workspaces[batch] = _Workspace(self.network, self.clock, self._noise, self._tau, batch)
         work = self._current = self._workspaces[batch]
-        self._stream, self._nudging, self.step = stream, nudging, 0
-        work.state.zero_()
-        work.field.read_noise = None
+        self._quiet = stream is None if quiet is None else quiet
+        self._stream = stream or replace(self._stream, name="simulation", indices=())
+        work.field.calm()
         work.field.clamp(inputs, label, nudging)
-        if stream is not None:
-            work.noise.start(stream, nudging)
+        self._restart()
+
+    def switch(self, inputs: Tensor, label: Tensor | None = None, nudging: float = 0.0) -> None:
+        """Clamp other samples, of the same number, to the network as it is: no rest, no new noise."""
+        self.field.switch(inputs, label, nudging)
 
     def advance(self, steps: int, residual: Tensor | None = None) -> None:
         """Move on by a number of steps, without reading anything back from the device.
@@ -176,24 +227,52 @@ class Simulation:
             steps: how many.
             residual: receives, at the last step, how far each sample is from rest, ``(chips, batch)``.
         """
-        work = self._workspace
-        move: Step = work.quiet_step if self._stream is None else work.noisy_step
-        for last in range(steps - 1, -1, -1):
-            noise = None if self._stream is None else work.noise.at(self.step)
-            move(work.state, self.time, noise, None if last else residual)
-            self.step += 1
-
-    def run(self, steps: int, every: int = 1) -> Iterator[tuple[Tensor, ...]]:
-        """Move on by ``steps``, yielding the layers' states (views, overwritten later) after every ``every`` steps."""
         end = self.step + steps
         while self.step < end:
-            self.advance(min(every, end - self.step))
+            count = end - self.step
+            if self.watcher is not None:
+                count = min(count, self.watcher.every - self.step % self.watcher.every)
+            self._move(count, residual if self.step + count == end else None)
+            if self.watcher is not None and self.step % self.watcher.every == 0:
+                self.watcher.look(self)
+
+    def _move(self, steps: int, residual: Tensor | None) -> None:
+        work, quiet = self._workspace, self._quiet
+        for last in range(steps - 1, -1, -1):
+            noise = None
+            if not quiet:
+                work.noise.load(self.step)
+                noise = work.noise.apply()
+            work.step.load(self.step, 1)
+            work.step.move(work.state, self.step, 0, noise, None if last else residual)
+            self.step += 1
+
+    def run(self, steps: int, every: int = 1, until: Sequence[Condition] = ()) -> Iterator[tuple[Tensor, ...]]:
+        """Move on by ``steps``, yielding the layers' states (views, overwritten later) after every ``every`` steps.
+
+        Args:
+            steps: time limit.
+            every: steps between looks.
+            until: reasons to stop earlier, such as ``converged(1e-3)`` and ``diverged()``; with one, each look reads one flag
+                back from the device.
+        """
+        end = self.step + steps
+        while self.step < end:
+            self.advance(min(every, end - self.step), self._workspace.residual)
             yield self.state
+            if until and bool(torch.stack([condition(self) for condition in until]).any()):
+                return
+
+    @property
+    def residual(self) -> Tensor:
+        """How far each sample was from rest when last looked at by :meth:`run` or :meth:`settle`, ``(chips, batch)``."""
+        return self._workspace.residual
 
     def settle(self) -> Settling:
         """Let the presented samples settle, as long as the clock says.
 
-        A chip has settled when all its samples are within the tolerance at once; its state is that of this moment.
+        A chip has settled when all its samples are within the tolerance at once (where messages take time: for as long as
+        they are on their way); its state is that of this moment.
 
         Raises:
             Diverged: with the first place that left the bounds.
@@ -206,6 +285,7 @@ class Simulation:
             self._refuse_divergence(finished)
             work.keep(~finished)
             return self._settling(work, chip_steps, None)
+        patience = work.axons.round_trip if isinstance(work.axons, Axons) else 0
         settled_after = torch.full_like(work.residual, -1, dtype=torch.int64)
         while self.step < clock.steps:
             self.advance(min(clock.check_every, clock.steps - self.step), work.residual)
@@ -213,10 +293,10 @@ class Simulation:
             after = torch.where(settled_after < 0, self.step, settled_after).masked_fill_(~settled, -1)
             settled_after = torch.where(finished.unsqueeze(1), settled_after, after)
             work.keep(~finished)
-            newly = settled.all(1) & ~finished
+            newly = (settled & (settled_after <= self.step - patience)).all(1) & ~finished
             chip_steps.masked_fill_(newly, self.step)
             # The one read-back of this chunk of steps.
-            all_finished, bounded = torch.stack(((finished | newly).all(), _is_bounded(work.state))).tolist()
+            all_finished, bounded = torch.stack(((finished | newly).all(), is_bounded(work.state))).tolist()
             if not bounded:
                 self._refuse_divergence(finished)
             finished |= newly
@@ -224,9 +304,20 @@ class Simulation:
                 break
         return self._settling(work, chip_steps, settled_after)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """What the presented samples go on from: with these and the same stream every further step is the same."""
+        return {"step": torch.tensor(self.step)} | self._workspace.tensors()
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back to the moment of :meth:`tensors`; the same samples must have been presented."""
+        self.step = int(tensors["step"])
+        for name, tensor in self._workspace.tensors().items():
+            tensor.copy_(tensors[name])
+
     def _settling(self, work: _Workspace, chip_steps: Tensor, settled_after: Tensor | None) -> Settling:
-        layers, drive = work.kept
-        return Settling(layers, work.field.prediction(drive), self.step, chip_steps, settled_after)
+        kept = work.kept
+        prediction = work.field.prediction(kept.drive)
+        return Settling(kept.layers, prediction, self.step, chip_steps, settled_after, kept.messages)
 
     @property
     def _workspace(self) -> _Workspace:
@@ -240,18 +331,20 @@ class Simulation:
         Chips that had finished ``(chips,)`` do not matter: their neighbours only kept them going.
         """
         work = self._workspace
-        if bool(_is_bounded(work.state)):
+        if bool(is_bounded(work.state)):
             return
         outside = [_beyond_bounds(layer) & ~finished for layer in work.layers]
         if not bool(torch.stack(outside).any()):
             return
-        reached = self.step
+        reached, watcher, self.watcher = self.step, self.watcher, None
+        work.field.rest()
         self._restart()
         while self.step < reached:
             self.advance(1)
             outside = [_beyond_bounds(layer) & ~finished for layer in work.layers]
             if bool(torch.stack(outside).any()):
                 break
+        self.watcher = watcher
         layer = next(number for number, chips in enumerate(outside) if bool(chips.any()))
         chip = self.network.chip_indices[int(outside[layer].int().argmax())]
         raise Diverged(self.step, self.time if self.clock.timestep is not None else None, layer + 1, chip)
@@ -260,12 +353,24 @@ class Simulation:
         work = self._workspace
         work.state.zero_()
         self.step = 0
-        work.field.rest()
-        if self._stream is not None:
-            work.noise.start(self._stream, self._nudging)
+        work.step.start(self._stream.child("clock"))
+        if not self._quiet:
+            work.noise.start(self._stream)
+        if self.watcher is not None:
+            self.watcher.look(self)
 
 
-def _is_bounded(state: Tensor) -> Tensor:
+def converged(tolerance: float) -> Condition:
+    """Stop :meth:`Simulation.run` when no state of any sample is further than ``tolerance`` from its target."""
+    return lambda simulation: (simulation.residual < tolerance).all()
+
+
+def diverged() -> Condition:
+    """Stop :meth:`Simulation.run` when a state is not finite, or beyond 1e6."""
+    return lambda simulation: ~torch.stack([is_bounded(layer) for layer in simulation.state]).all()
+
+
+def is_bounded(state: Tensor) -> Tensor:
     """Whether all of a state is finite and within the bounds; comparisons with NaN, which aminmax passes on, are false."""
     low, high = torch.aminmax(state)
     return (low >= -LARGEST_STATE) & (high <= LARGEST_STATE)

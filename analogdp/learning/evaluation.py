@@ -32,7 +32,12 @@ class Evaluation:
 
 
 def evaluate(
-    simulation: Simulation, inputs: Tensor, targets: Tensor, labels: Tensor | None, stream: Stream | None
+    simulation: Simulation,
+    inputs: Tensor,
+    targets: Tensor,
+    labels: Tensor | None,
+    stream: Stream | None,
+    quiet: bool = False,
 ) -> Evaluation:
     """Test a network: settle without nudging and read what the layer above the output would see.
 
@@ -40,14 +45,16 @@ def evaluate(
         simulation: network and clock.
         inputs, targets: ``(samples, in)`` and ``(samples, out)``.
         labels: class of each sample, or None for regression.
-        stream: of the noise; None for a noise-free test.
+        stream: of the noise and of random clocks; None for a noise-free test.
+        quiet: without noise.
     """
     network = simulation.network
     loss = torch.zeros(network.chips, device=network.device, dtype=torch.float64)
     correct = torch.zeros_like(loss)
     for number, start in enumerate(range(0, len(inputs), EVALUATION_BATCH)):
         rows = slice(start, start + EVALUATION_BATCH)
-        simulation.present(inputs[rows].unsqueeze(0), stream=None if stream is None else stream.at(number))
+        own = None if stream is None else stream.at(number)
+        simulation.present(inputs[rows].unsqueeze(0), stream=own, quiet=quiet or own is None)
         output = network.neurons[-1].upward(simulation.settle().state[-1])
         loss += network.loss.value(output, targets[rows].unsqueeze(0)).sum(1)
         if labels is not None:

@@ -119,7 +119,7 @@ class Trainer:
         self.dataset = dataset.to(network.device, network.dtype)
         self.update = 0
         clock: Clock = registry.clocks.get(scenario.dynamics.clock).build(scenario.dynamics)
-        self.simulation = Simulation(network, clock, scenario.noise, nudging_correlation=scenario.neuron.tau)
+        self.simulation = Simulation(network, clock, scenario.noise, tau=scenario.neuron.tau)
         self._rule: PlasticityRule = registry.plasticity.get(settings.rule)
         self._updater = WeightUpdater(
             network, settings.optimizer, settings.rate, settings.bias_rate or settings.rate, settings.momentum or 0.0
@@ -171,8 +171,8 @@ class Trainer:
         """Test the network as it is and report the training since the last evaluation; one row for each chip."""
         data, stream = self.dataset, self._stream.at(self.update).child("evaluation")
         test = (data.test_inputs, data.test_targets, data.test_labels)
-        noise_free = evaluate(self.simulation, *test, stream=None)
-        noisy = evaluate(self.simulation, *test, stream=stream) if self.simulation.noisy else noise_free
+        noise_free = evaluate(self.simulation, *test, stream, quiet=True)
+        noisy = evaluate(self.simulation, *test, stream) if self.simulation.noisy else noise_free
         columns = {
             **self._interval.columns(),
             **noisy.columns("test_{}"),

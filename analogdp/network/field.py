@@ -6,6 +6,7 @@ Everything that asks for targets asks here: integrators all layers at once, swee
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,13 +16,29 @@ from analogdp.network.network import Network
 
 @dataclass
 class ReadNoise:
-    """Standard normal numbers for the noisy reads of one moment, for each synapse; None reads without noise."""
+    """Standard normal numbers for the noisy reads of one moment, for each synapse; None reads without noise.
+
+    ``backward`` is that of the feedback path, whatever it is made of.
+    """
 
     forward: list[Tensor | None] = field(default_factory=list)
     backward: list[Tensor | None] = field(default_factory=list)
 
 
+class Transmission(Protocol):
+    """What becomes of a message on its way between two layers of neurons, ``(chips, batch, units)`` each.
+
+    ``index`` is that of the sending layer, 0 for the first hidden one. Asked once for every message and step.
+    """
+
+    def up(self, index: int, message: Tensor) -> Tensor: ...
+    def down(self, index: int, message: Tensor) -> Tensor: ...
+    def reset(self) -> None: ...
+
+
 REMEMBERED_BUFFERS = 16
+
+Compartments = tuple[Tensor, ...]
 
 
 class Field:
@@ -32,51 +49,81 @@ class Field:
         batch: samples settled together.
 
     Attributes:
-        nudging: present nudging strength, a number or ``(chips, batch, 1)``.
+        neurons: what each layer's neurons do at this moment.
+        nudging: nudging strength, a number or ``(chips, batch, 1)``.
+        nudging_factor: what it is multiplied by at this moment, ``(chips, batch, 1)``, or None.
         read_noise: normal numbers for the reads of the present step, or None.
+        disturbance: added to all targets, a flat tensor or None.
+        shown: what the cells of each synapse show at this moment ``(chips, out, in)`` where they fluctuate, or None.
+        transmission: what becomes of messages between layers; None delivers them at once, as they are.
+        live: the input's drive is read at every evaluation, because its weights or the input change.
     """
 
     def __init__(self, network: Network, batch: int) -> None:
         self.network = network
         self.layout = network.layout(batch)
         self.nudging: Tensor | float = 0.0
-        self.read_noise: ReadNoise | None = None
+        self.calm()
+        self.transmission: Transmission | None = None
+        self.live = False
         self._inputs: Tensor | None = None
         self._label: Tensor | None = None
         # Plain lists: indexing a ModuleList costs as much as a small matrix product.
-        self._neurons = network.neurons
         self._biases = [layer.bias for layer in network.layers]
-        self._synapses = list(network.synapses)
-        self._last = len(self._neurons) - 1
+        self._synapses, self._feedback_paths = list(network.synapses), network.feedback_paths
+        self._last = len(network.layers) - 1
         self._target = self.new_state()
         self._drive, self._feedback, self._upward, self._downward = (self._messages() for _ in range(4))
-        self._views: dict[int, tuple[Tensor, ...]] = {}
+        # What was received: the very buffers of the messages, unless something happens to these on their way.
+        self._received_up, self._received_down = list(self._upward), list(self._downward)
+        self._parts: dict[int, tuple[Compartments, ...]] = {}
 
     def new_state(self) -> Tensor:
         """A flat state at rest (zero)."""
         return torch.zeros(self.layout.size, device=self.network.device, dtype=self.network.dtype)
 
-    def views(self, flat: Tensor) -> tuple[Tensor, ...]:
-        """The layers of a flat buffer; remembered for the few buffers that a simulation uses over and over."""
+    def parts(self, flat: Tensor) -> tuple[Compartments, ...]:
+        """The compartments of each layer of a flat buffer; remembered for the few that a simulation uses again and
+        again."""
         key = flat.data_ptr()
-        if key not in self._views:
-            if len(self._views) == REMEMBERED_BUFFERS:
-                self._views.clear()
-            self._views[key] = self.layout.views(flat)
-        return self._views[key]
+        if key not in self._parts:
+            if len(self._parts) == REMEMBERED_BUFFERS:
+                self._parts.clear()
+            self._parts[key] = self.layout.compartment_views(flat)
+        return self._parts[key]
 
     def clamp(self, inputs: Tensor, label: Tensor | None, nudging: Tensor | float) -> None:
-        """Present samples: inputs ``(chips or 1, batch, in)`` and, for nudged outputs, labels ``(chips or 1, batch, out)``."""
+        """Present samples to a network at rest.
+
+        Args:
+            inputs: ``(chips or 1, batch, in)``.
+            label: for nudged outputs, ``(chips or 1, batch, out)``.
+            nudging: strength.
+        """
+        self.rest()
+        self.switch(inputs, label, nudging)
+
+    def switch(self, inputs: Tensor, label: Tensor | None, nudging: Tensor | float) -> None:
+        """Present other samples to a network as it is; arguments as of :meth:`clamp`."""
         self._inputs = inputs.expand(self.layout.chips, -1, -1)
         self._label = label
         self.nudging = nudging
-        self.rest()
         self._read_input()
 
+    def calm(self) -> None:
+        """Nothing fluctuates."""
+        self.neurons = self.network.neurons
+        self.nudging_factor: Tensor | None = None
+        self.read_noise: ReadNoise | None = None
+        self.disturbance: Tensor | None = None
+        self.shown: list[Tensor] | None = None
+
     def rest(self) -> None:
-        """Forget what was sent: nobody above has seen the clamped samples yet."""
+        """Forget what was sent: nobody has seen the clamped samples yet."""
         for feedback in self._feedback:
             feedback.zero_()
+        if self.transmission is not None:
+            self.transmission.reset()
 
     @property
     def output_drive(self) -> Tensor:
@@ -85,7 +132,7 @@ class Field:
 
     def prediction(self, drive: Tensor) -> Tensor:
         """What the network says at a drive of the output layer: the mean that its outputs would have if not nudged."""
-        neuron = self._neurons[self._last]
+        neuron = self.network.neurons[self._last]
         state = drive.expand(self.layout.compartments, *drive.shape)
         return neuron.upward(neuron.output_target(drive, None, 0.0, state))
 
@@ -94,7 +141,7 @@ class Field:
 
         A clamped network does not depend on ``time`` (seconds since the samples were presented).
         """
-        layers, targets = self.views(state), self.views(self._target)
+        layers, targets = self.parts(state), self.parts(self._target)
         for index in range(1, self._last + 1):
             self.send_down(index, layers[index])
         for index, layer in enumerate(layers):
@@ -102,44 +149,69 @@ class Field:
             self.read_top_down(index)
             self.write_target(index, layer, targets[index])
             self.send_up(index, layer)
+        if self.disturbance is not None:
+            self._target.add_(self.disturbance)
         return self._target
 
-    def send_up(self, index: int, layer: Tensor) -> None:
+    def send_up(self, index: int, layer: Compartments) -> None:
         """Let the layer above see this layer's present mean."""
         if index < self._last:
-            self._upward[index] = self._neurons[index].upward(layer, out=self._upward[index])
+            message = self.neurons[index].upward(layer, self._upward[index])
+            if self.transmission is not None:
+                self._received_up[index] = self.transmission.up(index, message)
 
-    def send_down(self, index: int, layer: Tensor) -> None:
+    def send_down(self, index: int, layer: Compartments) -> None:
         """Let the layer below see this layer's present difference."""
         if index > 0:
-            self._downward[index] = self._neurons[index].downward(layer, out=self._downward[index])
+            message = self.neurons[index].downward(layer, self._downward[index])
+            if self.transmission is not None:
+                self._received_down[index] = self.transmission.down(index, message)
 
     def read_bottom_up(self, index: int) -> None:
-        """Read what the layer below last sent up; the clamped input's reading is remembered unless it is noisy."""
+        """Read what came from the layer below; the clamped input's reading is remembered as long as it stays true."""
         if index > 0:
             noise = self.read_noise.forward[index] if self.read_noise else None
-            self._synapses[index].forward(self._upward[index - 1], self._biases[index], self._drive[index], noise)
-        elif self.read_noise and self.read_noise.forward[0] is not None:
+            shown = self.shown[index] if self.shown else None
+            drive, below = self._drive[index], self._received_up[index - 1]
+            self._synapses[index].forward(below, self._biases[index], drive, noise, shown)
+        elif self.live or self.shown or (self.read_noise and self.read_noise.forward[0] is not None):
             self._read_input()
 
     def read_top_down(self, index: int) -> None:
-        """Read what the layer above last sent down."""
-        if index < self._last:
-            noise = self.read_noise.backward[index + 1] if self.read_noise else None
-            self._synapses[index + 1].backward_read(self._downward[index + 1], self._feedback[index], noise)
-
-    def write_target(self, index: int, layer: Tensor, out: Tensor) -> None:
-        """Targets of one layer from its last readings."""
-        neuron = self._neurons[index]
+        """Read what came from the layer above: through the synapse itself, or through a path of its own."""
         if index == self._last:
-            neuron.output_target(self._drive[index], self._label, self.nudging, layer, out=out)
+            return
+        noise = self.read_noise.backward[index + 1] if self.read_noise else None
+        above, feedback, path = self._received_down[index + 1], self._feedback[index], self._feedback_paths[index + 1]
+        if path is not None:
+            path.forward(above, None, feedback, noise)
         else:
-            neuron.target(self._drive[index], self._feedback[index], layer, out=out)
+            shown = self.shown[index + 1] if self.shown else None
+            self._synapses[index + 1].backward_read(above, feedback, noise, shown)
+
+    def write_target(self, index: int, layer: Compartments, out: Compartments) -> None:
+        """Targets of one layer from its last readings."""
+        neuron = self.neurons[index]
+        if index == self._last:
+            nudging = self.nudging if self.nudging_factor is None else self.nudging_factor * self.nudging
+            neuron.output_target(self._drive[index], self._label, nudging, layer, out)
+        else:
+            neuron.target(self._drive[index], self._feedback[index], layer, out)
+
+    def local_messages(self) -> list[Tensor]:
+        """What each synapse was last shown from below, ``(chips, batch, in)``: the input, then what each layer received."""
+        assert self._inputs is not None, "clamp() comes first"
+        return [self._inputs, *self._received_up[: self._last]]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the next evaluation needs besides the state and the samples, by name; to be copied into."""
+        return {f"feedback{index}": feedback for index, feedback in enumerate(self._feedback)}
 
     def _read_input(self) -> None:
         assert self._inputs is not None, "clamp() comes first"
         noise = self.read_noise.forward[0] if self.read_noise else None
-        self._synapses[0].forward(self._inputs, self._biases[0], self._drive[0], noise)
+        shown = self.shown[0] if self.shown else None
+        self._synapses[0].forward(self._inputs, self._biases[0], self._drive[0], noise, shown)
 
     def _messages(self) -> list[Tensor]:
         shapes = [shape[1:] for shape in self.layout.shapes]

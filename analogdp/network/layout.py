@@ -47,6 +47,10 @@ class Layout:
             for start, end, shape in zip(self.offsets, self.offsets[1:], self.shapes, strict=False)
         )
 
+    def compartment_views(self, flat: Tensor) -> tuple[tuple[Tensor, ...], ...]:
+        """Each layer's compartments as contiguous views ``(chips, batch, units)`` of a flat buffer."""
+        return tuple(tuple(layer.unbind()) for layer in self.views(flat))
+
     def expand(self, per_layer: list[Tensor]) -> Tensor:
         """A flat tensor from one tensor for each layer that broadcasts to the layer's shape."""
         flat = per_layer[0].new_empty(self.size)

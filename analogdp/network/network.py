@@ -30,6 +30,11 @@ class Layer(nn.Module):
         self.neuron, self.units, self.tau = neuron, units, tau
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
 
+    @property
+    def shortest_tau(self) -> float:
+        """The shortest time constant of all compartments, in seconds; NaN if any is."""
+        return float(torch.as_tensor(self.tau).min())
+
     def extra_repr(self) -> str:
         return f"{type(self.neuron).__name__}, units={self.units}"
 
@@ -41,11 +46,18 @@ class Network(nn.Module):
         layers: hidden layers and the output layer, in order; all of one neuron model.
         synapses: ``synapses[k]`` joins ``sizes[k]`` inputs to ``layers[k]``.
         loss: what the output is nudged to lower.
+        feedback: ``feedback[k]`` carries messages down from ``layers[k]`` in place of the transposed ``synapses[k]``:
+            a synapse with as many inputs as that one has outputs, or None; the first is None.
         chips: indices of the simulated chips; their parameters lie along the chips axis.
     """
 
     def __init__(
-        self, layers: Sequence[Layer], synapses: Sequence[Synapse], loss: Loss, chips: tuple[int, ...]
+        self,
+        layers: Sequence[Layer],
+        synapses: Sequence[Synapse],
+        loss: Loss,
+        chips: tuple[int, ...],
+        feedback: Sequence[Synapse | None] = (),
     ) -> None:
         super().__init__()
         if len(layers) != len(synapses):
@@ -58,6 +70,8 @@ class Network(nn.Module):
                 )
         self.layers = cast("Sequence[Layer]", nn.ModuleList(layers))
         self.synapses = cast("Sequence[Synapse]", nn.ModuleList(synapses))
+        self.feedback = nn.ModuleDict({str(k): path for k, path in enumerate(feedback) if path is not None})
+        self.feedback_paths: list[Synapse | None] = [*feedback] or [None] * len(layers)
         self.loss = loss
         self.chip_indices = chips
 
@@ -84,7 +98,7 @@ class Network(nn.Module):
     @property
     def fastest_tau(self) -> float:
         """The shortest time constant of all compartments, in seconds."""
-        return min(float(torch.as_tensor(layer.tau).min()) for layer in self.layers)
+        return min(layer.shortest_tau for layer in self.layers)
 
     @property
     def device(self) -> torch.device:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Self
 
 from torch import Tensor
@@ -12,23 +13,30 @@ from analogdp.scenario.schema import MismatchSettings, NeuronSettings
 from analogdp.streams import Stream
 
 
+State = Tensor | Sequence[Tensor]
+"""The states of one layer: a tensor ``(compartments, chips, batch, units)``, or its compartments one by one."""
+
+
 class NeuronModel(ABC):
     """One layer's neurons: ``tau ds/dt = target(inputs, s) - s + noise``.
 
-    States have shape ``(compartments, chips, batch, units)``; drives and messages ``(chips, batch, units)``. Every
-    method takes ``out`` for a result buffer and returns the result; without ``out`` it can be differentiated by autograd.
+    Drives and messages have shape ``(chips, batch, units)``, states are a :data:`State`. Every method takes ``out`` for
+    a result buffer, for targets a tuple of compartments, and returns the result; without ``out`` it can be
+    differentiated by autograd, and targets are one tensor.
     ``out`` may be the state itself (a sweep jumps in place): a model reads what it needs of the state before it writes.
 
     Attributes:
         Settings: this model's section of a scenario.
         compartments: names of the state variables of one neuron.
         plasticity: name of the rule that the model learns by unless the scenario names another.
+        asymmetric: whether the model has an asymmetry of nudging, which may fluctuate in time.
         beta: nominal nudging strength while training.
     """
 
     Settings: ClassVar[type[NeuronSettings]]
     compartments: ClassVar[tuple[str, ...]]
     plasticity: ClassVar[str]
+    asymmetric: ClassVar[bool] = False
     beta: float
 
     @classmethod
@@ -45,20 +53,27 @@ class NeuronModel(ABC):
         """
 
     @abstractmethod
-    def target(self, bottom_up: Tensor, top_down: Tensor | None, state: Tensor, out: Tensor | None = None) -> Tensor:
+    def target(
+        self, bottom_up: Tensor, top_down: Tensor | None, state: State, out: tuple[Tensor, ...] | None = None
+    ) -> State:
         """What hidden units relax towards.
 
         Args:
             bottom_up: ``W upward(below) + b``.
             top_down: ``W(above)^T downward(above)``, or None for no message (taken as 0).
             state: the present state, for models whose target depends on it.
-            out: ``(compartments, chips, batch, units)``.
+            out: a tensor ``(chips, batch, units)`` for each compartment.
         """
 
     @abstractmethod
     def output_target(
-        self, bottom_up: Tensor, label: Tensor | None, nudging: Tensor | float, state: Tensor, out: Tensor | None = None
-    ) -> Tensor:
+        self,
+        bottom_up: Tensor,
+        label: Tensor | None,
+        nudging: Tensor | float,
+        state: State,
+        out: tuple[Tensor, ...] | None = None,
+    ) -> State:
         """What output units relax towards when nudged towards a label.
 
         Args:
@@ -66,20 +81,28 @@ class NeuronModel(ABC):
             label: the wanted output ``(chips or 1, batch, units)``, or None for free outputs.
             nudging: strength beta, a number or a tensor that broadcasts to ``(chips, batch, units)``.
             state: the present state.
-            out: ``(compartments, chips, batch, units)``.
+            out: a tensor ``(chips, batch, units)`` for each compartment.
         """
 
     @abstractmethod
-    def upward(self, state: Tensor, out: Tensor | None = None) -> Tensor:
+    def upward(self, state: State, out: Tensor | None = None) -> Tensor:
         """What the layer above sees (s-bar), ``(chips, batch, units)``."""
 
     @abstractmethod
-    def downward(self, state: Tensor, out: Tensor | None = None) -> Tensor:
+    def downward(self, state: State, out: Tensor | None = None) -> Tensor:
         """What the layer below sees (delta), ``(chips, batch, units)``."""
 
     @abstractmethod
-    def learning_signal(self, state: Tensor, out: Tensor | None = None) -> Tensor:
+    def learning_signal(self, state: State, out: Tensor | None = None) -> Tensor:
         """The post-synaptic factor of the local rule, ``(chips, batch, units)``, in a tensor of its own.
 
         It stands for minus the gradient of the loss by the drive, as far as the neuron knows it.
         """
+
+    def at_asymmetry(self, shift: Tensor) -> Self:
+        """These neurons at a moment when the asymmetry of nudging is off by ``shift``, ``(chips, batch, 1)``.
+
+        Raises:
+            TypeError: the model has no asymmetry.
+        """
+        raise TypeError(f"{type(self).__name__} has no asymmetry of nudging")

@@ -12,6 +12,7 @@ Hoier, Staudt & Zach 2023; Hoier & Zach 2024 ("Two Tales of Single-Phase Contras
 from __future__ import annotations
 
 from abc import abstractmethod
+from copy import copy
 from typing import TYPE_CHECKING, Literal, Self
 
 import torch
@@ -22,7 +23,7 @@ from analogdp import registry
 from analogdp.errors import Problem
 from analogdp.neurons import mismatch
 from analogdp.neurons.activations import Activation, ActivationSettings, AnyActivation, make_activation
-from analogdp.neurons.base import NeuronModel
+from analogdp.neurons.base import NeuronModel, State
 from analogdp.neurons.losses import Loss
 from analogdp.scenario.quantities import Ratio
 from analogdp.scenario.schema import MismatchSettings, NeuronSettings
@@ -103,6 +104,7 @@ class Dyadic(NeuronModel):
 
     compartments = ("plus", "minus")
     plasticity = "contrastive_hebbian"
+    asymmetric = True
 
     def __init__(
         self,
@@ -120,6 +122,8 @@ class Dyadic(NeuronModel):
         self.push, self.pull, self.mix = push, pull, mix
         self.minus_pull = -pull
         self.gain, self.offset = gain, offset
+        self._gains = None if gain is None else gain.unbind()
+        self._offsets = None if offset is None else offset.unbind()
 
     @classmethod
     def build(cls, settings: NeuronSettings, loss: Loss, spread: MismatchSettings, units: int, stream: Stream) -> Self:
@@ -149,51 +153,88 @@ class Dyadic(NeuronModel):
     def nominal_gains(alpha: float) -> tuple[float, float]:
         """The gains p and q of push and pull."""
 
-    def target(self, bottom_up: Tensor, top_down: Tensor | None, state: Tensor, out: Tensor | None = None) -> Tensor:
+    def target(
+        self, bottom_up: Tensor, top_down: Tensor | None, state: State, out: tuple[Tensor, ...] | None = None
+    ) -> State:
         if top_down is None:
-            drive = _pair(bottom_up, bottom_up, out)
-        elif out is None:
-            drive = torch.stack((_moved(bottom_up, self.push, top_down), _moved(bottom_up, self.minus_pull, top_down)))
+            drives = _both(bottom_up, out)
         else:
-            _moved(bottom_up, self.push, top_down, out[0])
-            _moved(bottom_up, self.minus_pull, top_down, out[1])
-            drive = out
-        if self.offset is not None:
-            drive = drive.add_(self.offset) if out is not None else drive + self.offset
-        result = self.activation.apply_(drive) if out is not None else self.activation(drive)
-        if self.gain is not None:
-            result = result.mul_(self.gain) if out is not None else result * self.gain
-        return result
+            drives = self._apart(bottom_up, top_down, out)
+        return self._transferred(drives, self.activation, out)
 
     def output_target(
-        self, bottom_up: Tensor, label: Tensor | None, nudging: Tensor | float, state: Tensor, out: Tensor | None = None
-    ) -> Tensor:
+        self,
+        bottom_up: Tensor,
+        label: Tensor | None,
+        nudging: Tensor | float,
+        state: State,
+        out: tuple[Tensor, ...] | None = None,
+    ) -> State:
         if label is None:
-            result = _pair(bottom_up, bottom_up, out)
+            drives = _both(bottom_up, out)
         elif self.nudge == "proximal":
-            plus = self.loss.proximal(bottom_up, label, self.push * nudging)
-            minus = self.loss.proximal(bottom_up, label, self.minus_pull * nudging)
-            result = _pair(plus, minus, out)
+            drives = self._proximal(bottom_up, label, nudging, out)
         else:
             at = self.upward(state) if self.nudge == "explicit" else bottom_up
-            downhill = -nudging * self.loss.gradient(at, label)
-            result = _pair(_moved(bottom_up, self.push, downhill), _moved(bottom_up, self.minus_pull, downhill), out)
-        if self.offset is not None:
-            result = result + self.offset if out is None else result.add_(self.offset)
-        if self.gain is not None:
-            result = result * self.gain if out is None else result.mul_(self.gain)
-        return result
+            drives = self._apart(bottom_up, self.loss.gradient(at, label) * -nudging, out)
+        return self._transferred(drives, None, out)
 
-    def upward(self, state: Tensor, out: Tensor | None = None) -> Tensor:
+    def upward(self, state: State, out: Tensor | None = None) -> Tensor:
         plus, minus = state
         return torch.lerp(minus, plus, self.mix, out=out)
 
-    def downward(self, state: Tensor, out: Tensor | None = None) -> Tensor:
+    def downward(self, state: State, out: Tensor | None = None) -> Tensor:
         plus, minus = state
         return torch.sub(plus, minus, out=out)
 
-    def learning_signal(self, state: Tensor, out: Tensor | None = None) -> Tensor:
+    def learning_signal(self, state: State, out: Tensor | None = None) -> Tensor:
         return self.downward(state, out).div_(self.beta)
+
+    def at_asymmetry(self, shift: Tensor) -> Self:
+        moved = copy(self)
+        slopes = [one - zero for zero, one in zip(self.nominal_gains(0.0), self.nominal_gains(1.0), strict=True)]
+        moved.push, moved.pull = self.push + slopes[0] * shift, self.pull + slopes[1] * shift
+        moved.minus_pull, moved.mix = -moved.pull, self.mix + shift
+        return moved
+
+    def _apart(self, drive: Tensor, push: Tensor, out: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
+        """The drives of the compartments when ``push`` moves them apart."""
+        if out is None:
+            return _moved(drive, self.push, push), _moved(drive, self.minus_pull, push)
+        _moved(drive, self.push, push, out[0])
+        _moved(drive, self.minus_pull, push, out[1])
+        return out
+
+    def _proximal(
+        self, drive: Tensor, label: Tensor, nudging: Tensor | float, out: tuple[Tensor, ...] | None
+    ) -> tuple[Tensor, ...]:
+        """The outputs that weigh their loss against their distance from the drive."""
+        ends = tuple(self.loss.proximal(drive, label, gain * nudging) for gain in (self.push, self.minus_pull))
+        if out is None:
+            return ends
+        for own, end in zip(out, ends, strict=True):
+            own.copy_(end)
+        return out
+
+    def _transferred(
+        self, drives: tuple[Tensor, ...], activation: Activation | None, out: tuple[Tensor, ...] | None
+    ) -> State:
+        """What the compartments make of their drives: offset, transfer function, gain; in place if there is ``out``."""
+        if out is not None:
+            for index, drive in enumerate(drives):
+                if self._offsets is not None:
+                    drive.add_(self._offsets[index])
+                if activation is not None:
+                    activation.apply_(drive)
+                if self._gains is not None:
+                    drive.mul_(self._gains[index])
+            return out
+        result = torch.stack(drives)
+        if self.offset is not None:
+            result = result + self.offset
+        if activation is not None:
+            result = activation(result)
+        return result if self.gain is None else result * self.gain
 
 
 def _moved(drive: Tensor, gain: Tensor | float, push: Tensor, out: Tensor | None = None) -> Tensor:
@@ -203,11 +244,12 @@ def _moved(drive: Tensor, gain: Tensor | float, push: Tensor, out: Tensor | None
     return torch.add(drive, push, alpha=gain, out=out)
 
 
-def _pair(plus: Tensor, minus: Tensor, out: Tensor | None) -> Tensor:
+def _both(drive: Tensor, out: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
+    """The same drive for both compartments."""
     if out is None:
-        return torch.stack((plus, minus))
-    out[0].copy_(plus)
-    out[1].copy_(minus)
+        return drive, drive
+    for own in out:
+        own.copy_(drive)
     return out
 
 

@@ -60,6 +60,7 @@ def to_si(value: Any, unit: str) -> Any:
 
 _EXAMPLES = {
     "second": "1 us",
+    "hertz": "1 MHz",
     "volt": "0.2 V",
     "siemens": "10 uS",
     "ohm": "1 ohm",
@@ -67,6 +68,7 @@ _EXAMPLES = {
 }
 _NAMES = {
     "second": "a time",
+    "hertz": "a rate",
     "volt": "a voltage",
     "siemens": "a conductance",
     "ohm": "a resistance",
@@ -83,6 +85,7 @@ def _annotation(unit: str) -> Any:
 
 
 Time = Annotated[float, *_annotation("second")]
+Rate = Annotated[float, *_annotation("hertz")]
 Voltage = Annotated[float, *_annotation("volt")]
 Conductance = Annotated[float, *_annotation("siemens")]
 Resistance = Annotated[float, *_annotation("ohm")]

@@ -164,15 +164,54 @@ class MismatchSettings(Settings):
         return problems
 
 
+class CorrelatedNoise(Settings):
+    """A fluctuation with a memory."""
+
+    std: Ratio = Field(default=0.01, gt=0, le=0.9, description="stationary standard deviation")
+    correlation: Time = Field(default=5e-6, gt=0, description="correlation time")
+
+
 class NoiseSettings(Settings):
     """Fluctuations in time."""
 
     membrane: Ratio = Field(
         default=0.0, ge=0, le=100, description="stationary standard deviation of a compartment under its leak alone"
     )
+    common: Ratio = Field(
+        default=0.0,
+        ge=0,
+        le=100,
+        description="the same of a noise that all compartments of a neuron share, on top of membrane",
+    )
+    coloured: CorrelatedNoise | None = Field(
+        default=None, description="current into every compartment with a correlation time, in units of its target"
+    )
     nudging: Ratio = Field(
         default=0.0, ge=0, le=10, description="relative standard deviation of the nudging strength, correlated over tau"
     )
+    asymmetry: Ratio = Field(
+        default=0.0, ge=0, le=1, description="standard deviation of alpha in time, correlated over tau"
+    )
+    conductance: CorrelatedNoise | None = Field(
+        default=None, description="multiplicative noise of every cell of the synapses, relative to its conductance"
+    )
+
+    def needing_time(self) -> list[str]:
+        """The fluctuations here that only clocks with a time can have."""
+        names = ("membrane", "common", "coloured", "conductance")
+        return [name for name in names if getattr(self, name)]
+
+    def contradictions(self, scenario: Scenario) -> list[Problem]:
+        problems = []
+        if self.asymmetry and not registry.neurons.get(scenario.neuron.model).asymmetric:
+            refusal = f"neurons of model {scenario.neuron.model!r} have no asymmetry of nudging; set it to 0"
+            problems.append(Problem("asymmetry", refusal))
+        if not scenario.dynamics.has_time:
+            problems += [
+                Problem(name, f"clock: {scenario.dynamics.clock} has no time in which it could act; remove it")
+                for name in self.needing_time()
+            ]
+        return problems
 
 
 class RunSettings(Settings):

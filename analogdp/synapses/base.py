@@ -116,7 +116,12 @@ class Synapse(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, x: Tensor, bias: Tensor | None = None, out: Tensor | None = None, noise: Tensor | None = None
+        self,
+        x: Tensor,
+        bias: Tensor | None = None,
+        out: Tensor | None = None,
+        noise: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> Tensor:
         """Bottom-up read ``W x + bias``.
 
@@ -126,13 +131,16 @@ class Synapse(nn.Module, ABC):
             out: where the result goes, contiguous ``(chips, batch, out)``.
             noise: standard normal numbers ``(forward_noise, chips, batch, out)`` for a noisy read; None reads without
                 noise.
+            weights: what the cells show at this moment ``(chips, out, in)`` where they fluctuate; None: :attr:`weights`.
 
         Returns:
             ``(chips, batch, out)``.
         """
 
     @abstractmethod
-    def backward_read(self, e: Tensor, out: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+    def backward_read(
+        self, e: Tensor, out: Tensor | None = None, noise: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
         """Transposed read ``W^T e`` of the same cells: ``(chips, batch, out)`` to ``(chips, batch, in)``."""
 
     @abstractmethod
@@ -148,6 +156,10 @@ class Synapse(nn.Module, ABC):
     def parameter(self) -> nn.Parameter | None:
         """The weights as numbers that :mod:`torch.optim` may write, or None for physical cells."""
         return None
+
+    def contributions(self) -> Tensor:
+        """What each cell adds to its weight, signs included, ``(chips, cells, out, in)``; sums to :attr:`weights`."""
+        return self.weights.unsqueeze(1)
 
     def relax(self, elapsed: Tensor | float, stream: Stream) -> None:
         """Let time pass without writing: devices lose what they do not retain; nothing by default.

@@ -67,12 +67,26 @@ class Crossbar(Synapse):
         return cls(settings, weights, stream)
 
     def forward(
-        self, x: Tensor, bias: Tensor | None = None, out: Tensor | None = None, noise: Tensor | None = None
+        self,
+        x: Tensor,
+        bias: Tensor | None = None,
+        out: Tensor | None = None,
+        noise: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> Tensor:
-        return self.reader.read(self.effective, x, FORWARD, bias, out, noise)
+        return self.reader.read(self.effective if weights is None else weights, x, FORWARD, bias, out, noise)
 
-    def backward_read(self, e: Tensor, out: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
-        return self.reader.read(self.effective.mT, e, BACKWARD, None, out, noise)
+    def backward_read(
+        self, e: Tensor, out: Tensor | None = None, noise: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
+        matrix = self.effective if weights is None else weights
+        return self.reader.read(matrix.mT, e, BACKWARD, None, out, noise)
+
+    def contributions(self) -> Tensor:
+        conductance = self.device.conductance(self._state())
+        if self.reference is not None:
+            conductance = torch.cat((conductance, self.reference.expand_as(conductance)), 1)
+        return conductance * (self.mapping.scale * conductance.new_tensor((1.0, -1.0)).view(-1, 1, 1))
 
     def apply_update(self, update: LocalUpdate, stream: Stream) -> UpdateReport:
         """Pulse the cells as often as the update asks for, on average, and read back what that made of the weights.

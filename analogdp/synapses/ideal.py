@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -11,7 +12,7 @@ from analogdp import registry
 from analogdp.errors import InputError
 from analogdp.scenario.schema import SynapseSettings
 from analogdp.streams import Stream
-from analogdp.synapses.base import LocalUpdate, Synapse, UpdateReport, product
+from analogdp.synapses.base import LocalUpdate, Synapse, UpdateReport
 
 
 class IdealSettings(SynapseSettings):
@@ -34,18 +35,37 @@ class IdealSynapse(Synapse):
         chips, outputs, inputs = weights.shape
         super().__init__(chips, inputs, outputs)
         self.weight = nn.Parameter(weights.clone(memory_format=torch.contiguous_format), requires_grad=False)
+        self._note_weights()
 
     @classmethod
     def build(cls, settings: SynapseSettings, weights: Tensor, stream: Stream) -> Self:
         return cls(weights)
 
     def forward(
-        self, x: Tensor, bias: Tensor | None = None, out: Tensor | None = None, noise: Tensor | None = None
+        self,
+        x: Tensor,
+        bias: Tensor | None = None,
+        out: Tensor | None = None,
+        noise: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> Tensor:
-        return product(self.weight, x, bias, out)
+        transposed = self._transposed if weights is None else weights.mT
+        return torch.bmm(x, transposed, out=out) if bias is None else torch.baddbmm(bias, x, transposed, out=out)
 
-    def backward_read(self, e: Tensor, out: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
-        return torch.bmm(e, self.weight, out=out)
+    def backward_read(
+        self, e: Tensor, out: Tensor | None = None, noise: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
+        return torch.bmm(e, self._plain if weights is None else weights, out=out)
+
+    def _note_weights(self) -> None:
+        # Looking a parameter up in a module and transposing it takes as long as a small product.
+        self._plain: Tensor = self.weight.data
+        self._transposed: Tensor = self._plain.mT
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._note_weights()
+        return moved
 
     def apply_update(self, update: LocalUpdate, stream: Stream) -> UpdateReport:
         """Add the outer product exactly, after the decay.

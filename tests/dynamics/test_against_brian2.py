@@ -78,7 +78,7 @@ NUDGES = {
 def test_brian2_goes_through_the_same_states_to_1e_12(make_network, model):
     network = make_network((4, 5, 3), neuron={"model": model, "alpha": ALPHA, "beta": BETA, "activation": "tanh"})
     x, y = random(4, seed=1), random(3, seed=2)
-    simulation = Simulation(network, Continuous(Euler(), DT, STEPS, tolerance=None))
+    simulation = Simulation(network, Continuous(Euler, DT, STEPS, tolerance=None))
     simulation.present(x.view(1, 1, -1), y.view(1, 1, -1), BETA)
     ours = simulation.settle().state
     push, pull = (ALPHA, 1 - ALPHA) if model == "dp" else (1 - ALPHA, ALPHA)

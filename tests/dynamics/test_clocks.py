@@ -93,7 +93,7 @@ def test_a_step_too_long_for_the_fastest_neuron_is_refused_before_anything_runs(
 
 
 def test_runge_kutta_refuses_membrane_noise_from_python(make_network):
-    clock = Continuous(RungeKutta4(), 1e-7, 10)
+    clock = Continuous(RungeKutta4, 1e-7, 10)
     with pytest.raises(ValueError, match="takes no noise"):
         clock.prepare(Field(make_network(), batch=1), membrane=0.1)
 

@@ -21,7 +21,7 @@ def labels(*shape):
 
 
 def continuous(steps: int = 400, tolerance: float | None = 1e-12, dt: float = 0.2e-6) -> Continuous:
-    return Continuous(ExponentialEuler(), dt, steps, tolerance)
+    return Continuous(ExponentialEuler, dt, steps, tolerance)
 
 
 def present(simulation: Simulation, batch: int = 5, stream: Stream | None = None, nudging: float = 0.5) -> torch.Tensor:
@@ -104,7 +104,7 @@ def test_without_noise_two_settlings_of_the_same_samples_are_the_same_bits(make_
     "noise", [NoiseSettings(membrane=0.1), NoiseSettings(nudging=0.2)], ids=["membrane", "nudging"]
 )
 def test_noisy_settling_depends_on_its_stream_alone(make_network, noise):
-    simulation = Simulation(make_network(), continuous(50, None), noise, nudging_correlation=1e-6)
+    simulation = Simulation(make_network(), continuous(50, None), noise, tau=1e-6)
     runs = []
     for stream in (STREAM, STREAM.at(1), STREAM, None):
         present(simulation, stream=stream)
@@ -119,7 +119,7 @@ def test_noisy_states_do_not_depend_on_how_steps_are_chunked_or_how_many_chips_r
     ends = []
     for chips, every in (((0, 1, 2), 1), ((0, 1, 2), 37), ((1,), 10)):
         network = make_network(only_chips=chips, chips=3, mismatch=mismatch)
-        simulation = Simulation(network, continuous(), noise, nudging_correlation=1e-6)
+        simulation = Simulation(network, continuous(), noise, tau=1e-6)
         present(simulation, stream=Stream(9, "settling", chips, dtype=torch.float64))
         for _ in simulation.run(steps=100, every=every):
             pass
@@ -135,7 +135,7 @@ def test_chips_settle_on_their_own_whatever_their_neighbours_do(make_network):
 
     def settle(only_chips):
         network = make_network(only_chips=only_chips, chips=3, mismatch={"tau": 0.3})
-        simulation = Simulation(network, Continuous(ExponentialEuler(), 0.2e-6, 600, tolerance=1e-3, check_every=1))
+        simulation = Simulation(network, Continuous(ExponentialEuler, 0.2e-6, 600, tolerance=1e-3, check_every=1))
         present(simulation)
         return simulation.settle()
 
@@ -210,7 +210,7 @@ def test_nudging_noise_keeps_its_correlation_whatever_the_step(make_network):
     network = make_network()
     for dt in (0.1e-6, 0.4e-6):
         clock = continuous(10, None, dt)
-        simulation = Simulation(network, clock, NoiseSettings(nudging=0.2), nudging_correlation=1e-6)
+        simulation = Simulation(network, clock, NoiseSettings(nudging=0.2), tau=1e-6)
         present(simulation, batch=4000, stream=STREAM)
         strengths = []
         for _ in range(2):

@@ -11,7 +11,7 @@ from analogdp.synapses.base import UpdateReport
 
 def test_a_noise_free_test_is_the_forward_pass(make_network, make_scenario):
     network, data = make_network((64, 12, 10), chips=2), load(make_scenario().data, 0).to("cpu", torch.float64)
-    simulation = Simulation(network, Continuous(ExponentialEuler(), 0.5e-6, 200, tolerance=1e-10))
+    simulation = Simulation(network, Continuous(ExponentialEuler, 0.5e-6, 200, tolerance=1e-10))
     got = evaluate(simulation, data.test_inputs, data.test_targets, data.test_labels, stream=None)
     x = data.test_inputs.unsqueeze(0)
     for index, layer in enumerate(network.layers):
@@ -24,7 +24,7 @@ def test_a_noise_free_test_is_the_forward_pass(make_network, make_scenario):
 
 def test_membrane_noise_makes_a_test_worse_and_its_stream_decides_how(make_network, make_scenario):
     network, data = make_network(), load(make_scenario().data, 0).to("cpu", torch.float64)
-    simulation = Simulation(network, Continuous(ExponentialEuler(), 0.5e-6, 40, None), NoiseSettings(membrane=1.0))
+    simulation = Simulation(network, Continuous(ExponentialEuler, 0.5e-6, 40, None), NoiseSettings(membrane=1.0))
     test = (data.test_inputs, data.test_targets, data.test_labels)
     quiet = evaluate(simulation, *test, stream=None).loss
     one, again, other = (

@@ -1,0 +1,192 @@
+"""What happens to messages between layers on their way: delays, and events in place of continuous values.
+
+With a threshold, a neuron tells its neighbours only that its message has moved by one threshold up or down since it last said
+so (send-on-delta). What is sent are signed quanta of fixed size, which receivers add up; so a delayed receiver has what the sender
+had a delay ago, whatever was sent since.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Annotated, Any
+
+import torch
+from pydantic import BeforeValidator, Field as Option
+from torch import Tensor
+
+from analogdp.errors import AnalogdpWarning, Problem
+from analogdp.network import Layout
+from analogdp.scenario.quantities import Ratio, Time
+from analogdp.scenario.settings import Settings
+
+if TYPE_CHECKING:
+    from analogdp.scenario.schema import Scenario
+
+Delays = Annotated[Time, Option(ge=0)] | tuple[Annotated[Time, Option(ge=0)], ...]
+Thresholds = Annotated[Ratio, Option(gt=0, le=100)] | tuple[Annotated[Ratio, Option(gt=0, le=100)], ...] | None
+
+
+class DelaySettings(Settings):
+    """Axonal delays between layers of neurons, in each direction; the clamped input arrives at once."""
+
+    bottom_up: Delays = Option(
+        default=0.0, description="of messages to the layer above: one for all, or one per pair of layers"
+    )
+    top_down: Delays = Option(default=0.0, description="of messages to the layer below, likewise, lowest pair first")
+
+
+class ThresholdSettings(Settings):
+    """Send-on-delta thresholds, in each direction; null sends continuous values."""
+
+    bottom_up: Thresholds = Option(default=None, description="of the mean: one for all, or one per pair of layers")
+    top_down: Thresholds = Option(default=None, description="of the difference, likewise, lowest pair first")
+
+
+def _both_ways(value: Any) -> Any:
+    return {"bottom_up": value, "top_down": value} if isinstance(value, int | float | str | list | tuple) else value
+
+
+class AxonSettings(Settings):
+    """How messages travel between layers."""
+
+    delay: Annotated[DelaySettings, BeforeValidator(_both_ways)] = Option(
+        default=DelaySettings(), description="how long they take"
+    )
+    threshold: Annotated[ThresholdSettings, BeforeValidator(_both_ways)] = Option(
+        default=ThresholdSettings(), description="by how much a message must move to be sent"
+    )
+
+    def contradictions(self, scenario: Scenario) -> list[Problem]:
+        pairs = len(scenario.network.layers) - 2
+        return [
+            Problem(
+                f"{kind}.{way}",
+                f"{len(value)} values, but there are {pairs} pairs of neighbouring layers of neurons; write one for each, "
+                "or a single one for all",
+            )
+            for kind in ("delay", "threshold")
+            for way in ("bottom_up", "top_down")
+            if isinstance(value := getattr(getattr(self, kind), way), tuple) and len(value) != pairs
+        ]
+
+    def rounded(self, dt: float) -> AxonSettings:
+        """With delays that are whole time steps; warns of every delay that is changed."""
+        ways = {}
+        for way in ("bottom_up", "top_down"):
+            value = getattr(self.delay, way)
+            many = value if isinstance(value, tuple) else (value,)
+            near = tuple(_whole_steps(each, dt, f"dynamics.axons.delay.{way}") for each in many)
+            ways[way] = near if isinstance(value, tuple) else near[0]
+        return self.model_copy(update={"delay": DelaySettings(**ways)})
+
+    @property
+    def transparent(self) -> bool:
+        """Whether messages arrive at once, as they are."""
+        return not any(
+            any(value) if isinstance(value, tuple) else value
+            for part in (self.delay, self.threshold)
+            for value in (part.bottom_up, part.top_down)
+        )
+
+
+def _whole_steps(delay: float, dt: float, path: str) -> float:
+    steps = round(delay / dt)
+    near = float(f"{steps * dt:.12g}")
+    if abs(steps * dt - delay) > 1e-6 * dt:
+        warnings.warn(
+            f"{path}: {delay:g} s is no multiple of the time step of {dt:g} s; taken as {near:g} s",
+            AnalogdpWarning,
+            stacklevel=2,
+        )
+    return near
+
+
+class Axons:
+    """The messages between the layers of one batch: a :class:`analogdp.network.Transmission`.
+
+    Args:
+        settings: resolved, with delays that are whole steps.
+        layout: of the state.
+        dt: time step in seconds.
+        like: for device and dtype.
+
+    Attributes:
+        sent: events sent up and down by each chip and sample since the samples were presented, int64 ``(2, chips, batch)``.
+    """
+
+    def __init__(self, settings: AxonSettings, layout: Layout, dt: float, like: Tensor) -> None:
+        self.sent = torch.zeros(2, layout.chips, layout.batch, dtype=torch.int64, device=like.device)
+        self.has_events = any(
+            value is not None for value in (settings.threshold.bottom_up, settings.threshold.top_down)
+        )
+        self._paths: dict[str, list[_Path]] = {}
+        pairs = len(layout.units) - 1
+        for row, (way, first) in enumerate((("bottom_up", 0), ("top_down", 1))):
+            delays = _each(getattr(settings.delay, way), pairs)
+            thresholds = _each(getattr(settings.threshold, way), pairs)
+            self._paths[way] = [
+                _Path(round(delay / dt), threshold, layout.shapes[first + k][1:], like, self.sent[row])
+                for k, (delay, threshold) in enumerate(zip(delays, thresholds, strict=True))
+            ]
+        self.round_trip = sum(path.steps for paths in self._paths.values() for path in paths)
+
+    def up(self, index: int, message: Tensor) -> Tensor:
+        return self._paths["bottom_up"][index].pass_on(message)
+
+    def down(self, index: int, message: Tensor) -> Tensor:
+        return self._paths["top_down"][index - 1].pass_on(message)
+
+    def reset(self) -> None:
+        """Nothing is on its way, and nothing was ever sent."""
+        for tensor in self.tensors().values():
+            tensor.zero_()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What is on its way, by name."""
+        return {"sent": self.sent} | {
+            f"{way}{k}.{name}": tensor
+            for way, paths in self._paths.items()
+            for k, path in enumerate(paths)
+            for name, tensor in path.tensors().items()
+        }
+
+
+def _each(value: Any, pairs: int) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,) * pairs
+
+
+class _Path:
+    """One bundle of axons, in one direction."""
+
+    def __init__(
+        self, steps: int, threshold: float | None, shape: tuple[int, ...], like: Tensor, sent: Tensor
+    ) -> None:
+        self.steps, self._threshold, self._sent = steps, threshold, sent
+        # What receivers have added up, in whole quanta: exact however many there were.
+        self._quanta = like.new_zeros(shape) if threshold is not None else None
+        self._message = like.new_empty(shape)
+        # The ring and its position stay on the device: a captured graph of steps finds them there.
+        self._ring = like.new_zeros(steps + 1, *shape) if steps else None
+        self._position = torch.zeros(1, dtype=torch.int64, device=like.device)
+
+    def pass_on(self, message: Tensor) -> Tensor:
+        """What arrives when ``message`` is at the beginning."""
+        if self._quanta is not None:
+            message = self._events(message, self._quanta)
+        if self._ring is None:
+            return message
+        self._ring.index_copy_(0, self._position, message.unsqueeze(0))
+        self._position.add_(1).remainder_(self.steps + 1)
+        return torch.index_select(self._ring, 0, self._position, out=self._message.unsqueeze(0)).squeeze(0)
+
+    def _events(self, message: Tensor, quanta: Tensor) -> Tensor:
+        """Send as many quanta as the message has moved by; returns what all quanta so far add up to."""
+        assert self._threshold is not None
+        fresh = torch.sub(message.div_(self._threshold), quanta).trunc_()
+        quanta.add_(fresh)
+        self._sent.add_(fresh.abs_().sum(-1, dtype=torch.float64).to(torch.int64))
+        return torch.mul(quanta, self._threshold, out=message)
+
+    def tensors(self) -> dict[str, Tensor]:
+        named = {"quanta": self._quanta, "ring": self._ring, "position": self._position if self.steps else None}
+        return {name: tensor for name, tensor in named.items() if tensor is not None}

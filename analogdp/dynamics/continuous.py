@@ -1,0 +1,160 @@
+"""Continuous time: all neurons move at once, through an integrator."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field as Option
+from torch import Tensor
+
+from analogdp import registry
+from analogdp.dynamics.axons import AxonSettings
+from analogdp.dynamics.clocks import Step, largest_difference
+from analogdp.dynamics.integrators import Integrator, Noise
+from analogdp.dynamics.timed import CHECK_EVERY, TimedClock, TimedSettings
+from analogdp.errors import InputError, Problem
+from analogdp.network import Field, Network
+from analogdp.scenario.quantities import Ratio
+from analogdp.scenario.schema import ClockSettings, Scenario
+from analogdp.scenario.settings import NameIn
+from analogdp.streams import Stream
+
+
+class ContinuousSettings(TimedSettings):
+    """Continuous time, integrated with a fixed step, or with one that an error estimate controls."""
+
+    clock: Literal["continuous"] = "continuous"
+    integrator: Annotated[str, NameIn(registry.integrators)] = Option(
+        default="exp_euler", description="time-stepping method; see `analogdp models`"
+    )
+    rtol: Ratio | None = Option(
+        default=None, gt=0, le=0.1, description="relative error of an adaptive method's inner step; default 1e-5"
+    )
+    atol: Ratio | None = Option(default=None, gt=0, le=0.1, description="absolute error, likewise; default 1e-6")
+
+    @property
+    def method(self) -> type[Integrator]:
+        """The integrator's class."""
+        chosen: type[Integrator] = registry.integrators.get(self.integrator)
+        return chosen
+
+    def resolved(self, scenario: Scenario) -> Self:
+        filled = super().resolved(scenario)
+        if not self.method.adaptive:
+            return filled
+        return filled.model_copy(update={"rtol": self.rtol or 1e-5, "atol": self.atol or 1e-6})
+
+    def default_step(self, tau: float) -> float:
+        # An adaptive method finds its own steps; dt is only how often one looks.
+        return tau if self.method.adaptive else super().default_step(tau)
+
+    def contradictions(self, scenario: Scenario) -> list[Problem]:
+        problems, method, tau = super().contradictions(scenario), self.method, scenario.neuron.tau
+        if problem := self._refused_noise(scenario):
+            problems.append(problem)
+        dt = self.dt or self.default_step(tau)
+        if method.largest_step is not None and dt > method.largest_step * tau:
+            limit = f"{method.largest_step * tau:g} s ({method.largest_step:g} tau)"
+            refusal = f"{dt:g} s is out of range for {self.integrator}; allowed: up to {limit}, or exp_euler"
+            problems.append(Problem("dt", refusal))
+        if not self.axons.transparent and (method.evaluations > 1 or method.adaptive):
+            refusal = (
+                f"{self.integrator} looks at the neurons between two steps, where delayed and event-driven messages are not known; "
+                "use exp_euler, euler or etd_ab2"
+            )
+            problems.append(Problem("integrator", refusal))
+        for name in ("rtol", "atol"):
+            if getattr(self, name) is not None and not method.adaptive:
+                problems.append(Problem(name, f"{self.integrator} takes steps of dt, without an error estimate"))
+        return problems
+
+    def _refused_noise(self, scenario: Scenario) -> Problem | None:
+        """Noise in time that the method cannot have."""
+        method, noise = self.method, scenario.noise
+        present = [name for name in ("membrane", "common") if getattr(noise, name)]
+        if present and method.strong_order is None:
+            why = "its step control needs a smooth solution" if method.adaptive else "its order rests on a smooth solution"
+            refusal = f"{self.integrator} takes no noise ({why}), but noise.{present[0]} is set; use exp_euler, etd2rk or sra1"
+            return Problem("integrator", refusal)
+        fluctuating = noise.needing_time() + [name for name in ("nudging", "asymmetry") if getattr(noise, name)]
+        if method.adaptive and fluctuating:
+            refusal = f"an adaptive method cannot follow noise.{fluctuating[0]}, which is new at every dt; use exp_euler"
+            return Problem("integrator", refusal)
+        return None
+
+    def evaluations(self) -> int:
+        """Target evaluations of the longest settling."""
+        return self.most_steps() * self.method.evaluations
+
+
+@registry.clocks.register("continuous")
+class Continuous(TimedClock):
+    """Continuous time: all neurons move at once.
+
+    Args:
+        integrator: the method.
+        options: of an adaptive method: ``rtol`` and ``atol``.
+
+    The other arguments are those of :class:`TimedClock`.
+    """
+
+    Settings = ContinuousSettings
+
+    def __init__(
+        self,
+        integrator: type[Integrator],
+        dt: float,
+        steps: int,
+        tolerance: float | None = 1e-3,
+        check_every: int = CHECK_EVERY,
+        axons: AxonSettings | None = None,
+        **options: float,
+    ) -> None:
+        super().__init__(dt, steps, tolerance, check_every, axons)
+        self.integrator, self.options = integrator, options
+
+    @classmethod
+    def build(cls, settings: ClockSettings) -> Self:
+        assert isinstance(settings, ContinuousSettings)
+        options = {name: getattr(settings, name) for name in ("rtol", "atol") if getattr(settings, name) is not None}
+        return cls(settings.method, *cls.timing(settings), **options)
+
+    def check(self, network: Network) -> None:
+        """The fastest neuron, as mismatch drew it, decides how large a step may be."""
+        super().check(network)
+        if self.integrator.largest_step is None:
+            return
+        limit = self.integrator.largest_step * network.fastest_tau
+        if self.timestep > limit:
+            raise InputError(
+                f"dynamics.dt: {self.timestep:g} s is too long for the fastest neuron that mismatch drew, whose tau is "
+                f"{network.fastest_tau:.3g} s; allowed: up to {limit:.3g} s, or integrator: exp_euler"
+            )
+
+    def prepare(self, field: Field) -> Step:
+        return _ContinuousStep(self.method_for(field), field)
+
+    def method_for(self, field: Field) -> Integrator:
+        """The integrator, ready for the field's states."""
+        extra: dict[str, Any] = {"layout": field.layout} if self.integrator.adaptive else {}
+        tau = field.network.tau(field.layout)
+        return self.integrator(field.new_state(), self.timestep, tau, **extra, **self.options)
+
+
+class _ContinuousStep(Step):
+    def __init__(self, integrator: Integrator, field: Field) -> None:
+        self._integrator, self._field = integrator, field
+        self.normals, self.capturable = integrator.normals, not integrator.adaptive
+
+    def start(self, stream: Stream) -> None:
+        self._integrator.start()
+
+    def move(self, state: Tensor, step: int, row: int, noise: Noise | None, residual: Tensor | None) -> None:
+        field, time = self._field, step * self._integrator.dt
+        target = field(state, time)
+        if residual is not None:
+            largest_difference(field, target, state, residual)
+        self._integrator.step(state, target, field, time, noise)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return self._integrator.tensors()
