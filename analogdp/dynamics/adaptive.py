@@ -100,7 +100,7 @@ class DormandPrince(Integrator):
         self.refuse(noise)
         self._slope(target, state, 0)
         elapsed = torch.zeros_like(self.proposal)
-        timed = self._groups.count == 1
+        timed = self._groups.layout is None
         passed, proposal = 0.0, float(self.proposal) if timed else 0.0
         waiting = True
         while waiting:
