@@ -11,7 +11,9 @@ import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
-from pydantic import BeforeValidator, Field as Option
+from annotated_types import Ge, Gt, Le, Len
+from pydantic import BeforeValidator
+from pydantic import Field as Option
 from torch import Tensor
 
 from analogdp.errors import AnalogdpWarning, Problem
@@ -22,24 +24,35 @@ from analogdp.scenario.settings import Settings
 if TYPE_CHECKING:
     from analogdp.scenario.schema import Scenario
 
-Delays = Annotated[Time, Option(ge=0)] | tuple[Annotated[Time, Option(ge=0)], ...]
-Thresholds = Annotated[Ratio, Option(gt=0, le=100)] | tuple[Annotated[Ratio, Option(gt=0, le=100)], ...] | None
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, int | float | str) else value
+
+
+Delays = Annotated[
+    tuple[Annotated[Time, Ge(0)], ...], Len(1), BeforeValidator(_listed, json_schema_input_type=Time | tuple[Time, ...])
+]
+Thresholds = Annotated[
+    tuple[Annotated[Ratio, Gt(0), Le(100)], ...],
+    Len(1),
+    BeforeValidator(_listed, json_schema_input_type=Ratio | tuple[Ratio, ...]),
+]
 
 
 class DelaySettings(Settings):
     """Axonal delays between layers of neurons, in each direction; the clamped input arrives at once."""
 
     bottom_up: Delays = Option(
-        default=0.0, description="of messages to the layer above: one for all, or one per pair of layers"
+        default=(0.0,), description="of messages to the layer above: one for all, or one per pair of layers"
     )
-    top_down: Delays = Option(default=0.0, description="of messages to the layer below, likewise, lowest pair first")
+    top_down: Delays = Option(default=(0.0,), description="of messages to the layer below, likewise, lowest pair first")
 
 
 class ThresholdSettings(Settings):
     """Send-on-delta thresholds, in each direction; null sends continuous values."""
 
-    bottom_up: Thresholds = Option(default=None, description="of the mean: one for all, or one per pair of layers")
-    top_down: Thresholds = Option(default=None, description="of the difference, likewise, lowest pair first")
+    bottom_up: Thresholds | None = Option(default=None, description="of the mean: one for all, or one per pair of layers")
+    top_down: Thresholds | None = Option(default=None, description="of the difference, likewise, lowest pair first")
 
 
 def _both_ways(value: Any) -> Any:
@@ -66,27 +79,22 @@ class AxonSettings(Settings):
             )
             for kind in ("delay", "threshold")
             for way in ("bottom_up", "top_down")
-            if isinstance(value := getattr(getattr(self, kind), way), tuple) and len(value) != pairs
+            if len(value := getattr(getattr(self, kind), way) or ()) not in (0, 1, pairs)
         ]
 
     def rounded(self, dt: float) -> AxonSettings:
         """With delays that are whole time steps; warns of every delay that is changed."""
-        ways = {}
-        for way in ("bottom_up", "top_down"):
-            value = getattr(self.delay, way)
-            many = value if isinstance(value, tuple) else (value,)
-            near = tuple(_whole_steps(each, dt, f"dynamics.axons.delay.{way}") for each in many)
-            ways[way] = near if isinstance(value, tuple) else near[0]
+        ways = {
+            way: tuple(_whole_steps(delay, dt, f"dynamics.axons.delay.{way}") for delay in getattr(self.delay, way))
+            for way in ("bottom_up", "top_down")
+        }
         return self.model_copy(update={"delay": DelaySettings(**ways)})
 
     @property
     def transparent(self) -> bool:
         """Whether messages arrive at once, as they are."""
-        return not any(
-            any(value) if isinstance(value, tuple) else value
-            for part in (self.delay, self.threshold)
-            for value in (part.bottom_up, part.top_down)
-        )
+        parts = (self.delay, self.threshold)
+        return not any(any(way) for part in parts for way in (part.bottom_up, part.top_down) if way)
 
 
 def _whole_steps(delay: float, dt: float, path: str) -> float:
@@ -123,7 +131,7 @@ class Axons:
         pairs = len(layout.units) - 1
         for row, (way, first) in enumerate((("bottom_up", 0), ("top_down", 1))):
             delays = _each(getattr(settings.delay, way), pairs)
-            thresholds = _each(getattr(settings.threshold, way), pairs)
+            thresholds = _each(getattr(settings.threshold, way) or (None,), pairs)
             self._paths[way] = [
                 _Path(round(delay / dt), threshold, layout.shapes[first + k][1:], like, self.sent[row])
                 for k, (delay, threshold) in enumerate(zip(delays, thresholds, strict=True))
@@ -151,8 +159,9 @@ class Axons:
         }
 
 
-def _each(value: Any, pairs: int) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,) * pairs
+def _each(values: tuple[Any, ...], pairs: int) -> tuple[Any, ...]:
+    """One for each pair of neighbouring layers, from one for each or a single one for all."""
+    return values * pairs if len(values) == 1 else values
 
 
 class _Path:

@@ -71,7 +71,7 @@ class ContinuousSettings(TimedSettings):
     def _refused_noise(self, scenario: Scenario) -> Problem | None:
         """Noise in time that the method cannot have."""
         method, noise = self.method, scenario.noise
-        present = [name for name in ("membrane", "common") if getattr(noise, name)]
+        present = noise.on_membranes()
         if present and method.strong_order is None:
             why = "its step control needs a smooth solution" if method.adaptive else "its order rests on a smooth solution"
             refusal = f"{self.integrator} takes no noise ({why}), but noise.{present[0]} is set; use exp_euler, etd2rk or sra1"

@@ -11,6 +11,7 @@ from torch import Tensor
 from analogdp.dynamics.conductance_noise import ConductanceNoise
 from analogdp.dynamics.draws import Blocks, FlatNumbers, OrnsteinUhlenbeck, shared_by_compartments, side_by_side
 from analogdp.dynamics.integrators import Noise
+from analogdp.errors import InputError
 from analogdp.network import Field, ReadNoise
 from analogdp.scenario.schema import NoiseSettings
 from analogdp.streams import Stream
@@ -45,14 +46,20 @@ class Fluctuations:
         timestep: seconds between steps, or None for clocks without a time.
         tau: correlation time in seconds of what the neurons' own circuits make: nudging strength and asymmetry.
         normals: flat normal numbers that the clock takes for each step.
+
+    Raises:
+        InputError: the clock cannot have this noise.
     """
 
     def __init__(
         self, field: Field, settings: NoiseSettings, timestep: float | None, tau: float | None, normals: int
     ) -> None:
         self.field = field
+        refused = settings.needing_time() if timestep is None else [] if normals else settings.on_membranes()
+        if refused:
+            raise InputError(f"noise.{refused[0]}: this clock has no time, or no method, in which it could act")
         self._membrane: FlatNumbers | None = None
-        if (settings.membrane or settings.common) and normals:
+        if settings.on_membranes():
             draw = shared_by_compartments(field.layout, normals, settings.membrane, settings.common)
             self._membrane = FlatNumbers(field.layout, normals, draw)
         self._sources: dict[str, Source] = {}

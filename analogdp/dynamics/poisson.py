@@ -15,9 +15,11 @@ from analogdp.dynamics.clocks import Step, largest_difference
 from analogdp.dynamics.draws import Blocks
 from analogdp.dynamics.integrators import Noise
 from analogdp.dynamics.timed import CHECK_EVERY, TimedClock, TimedSettings
+from analogdp.errors import Problem
 from analogdp.network import Field
 from analogdp.scenario.quantities import Rate, Ratio
 from analogdp.scenario.schema import ClockSettings, Scenario
+from analogdp.scenario.settings import ProblemList
 from analogdp.streams import Stream
 
 Scope = Literal["neuron", "layer"]
@@ -40,10 +42,11 @@ class PoissonSettings(TimedSettings):
     @classmethod
     def _no_integrator(cls, value: Any) -> Any:
         if isinstance(value, dict) and "integrator" in value:
-            raise ValueError(
-                f"clock: poisson moves neurons at random ticks, which no integrator ({value['integrator']!r}), adaptive or not, "
-                "can follow; remove dynamics.integrator, or use clock: continuous"
+            refusal = (
+                f"{value['integrator']!r} cannot be used: a random clock moves neurons at its ticks, which no integrator, adaptive "
+                "or not, can follow; remove it, or use clock: continuous"
             )
+            raise ProblemList([Problem("integrator", refusal)])
         return value
 
     def resolved(self, scenario: Scenario) -> Self:

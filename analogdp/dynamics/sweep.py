@@ -88,8 +88,6 @@ class _SweepStep(Step):
         self._before = field.new_state()
 
     def move(self, state: Tensor, step: int, row: int, noise: Noise | None, residual: Tensor | None) -> None:
-        if noise is not None:
-            raise ValueError("a sweep has no time in which membrane noise could act")
         if residual is not None:
             self._before.copy_(state)
         self.sweep(state, step)

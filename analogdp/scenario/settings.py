@@ -127,7 +127,7 @@ class OneOf:
     def _with_owners(self, error: ErrorDetails, settings: type[Settings]) -> InitErrorDetails:
         """A finding; where it is about a key that other members have, it names them."""
         details = InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"], ctx=error.get("ctx", {}))
-        if error["type"] != _WORDED:
+        if error["type"] != _WORDED or not error["loc"]:
             return details
         words, key = details["ctx"]["words"], error["loc"][0]
         if len(error["loc"]) == 1 and key not in settings.model_fields:

@@ -215,7 +215,7 @@ def test_nudging_noise_keeps_its_correlation_whatever_the_step(make_network):
         strengths = []
         for _ in range(2):
             simulation.advance(1)
-            strengths.append(simulation.field.nudging.flatten() - 0.5)
+            strengths.append(simulation.field.nudging_factor.flatten() - 1)
         correlation = torch.corrcoef(torch.stack(strengths))[0, 1].item()
         assert correlation == pytest.approx(math.exp(-dt / 1e-6), abs=0.02)
 

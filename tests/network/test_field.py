@@ -51,7 +51,7 @@ def test_new_samples_forget_what_was_sent_for_the_old_ones(make_network):
     field.clamp(random(1, 2, 64), random(1, 2, 10, seed=1), 0.5)
     field(random(field.layout.size, seed=2))
     field.clamp(random(1, 2, 64), None, 0.0)
-    layer = field.views(field.new_state())[0]
+    layer = field.parts(field.new_state())[0]
     field.read_bottom_up(0)
     field.write_target(0, layer, layer)
     assert torch.equal(layer[0], layer[1]), "no message from above is left"

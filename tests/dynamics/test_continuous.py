@@ -3,11 +3,11 @@ import torch
 
 from analogdp import registry
 from analogdp.dynamics import Continuous, Simulation, Sweep
-from analogdp.dynamics.clocks import ContinuousSettings
+from analogdp.dynamics.continuous import ContinuousSettings
 from analogdp.dynamics.integrators import RungeKutta4
 from analogdp.errors import InputError, ScenarioError
-from analogdp.network import Field, Network
-from analogdp.scenario.schema import Scenario
+from analogdp.network import Network
+from analogdp.scenario.schema import NoiseSettings, Scenario
 
 
 def random(*shape, seed=0):
@@ -30,28 +30,9 @@ def test_sweeps_and_every_integrator_settle_at_the_same_fixed_point(make_network
     )
     swept = settle(network, Sweep(sweeps=60)).state
     for integrator in ("exp_euler", "euler", "rk4"):
-        clock = Continuous(registry.integrators.get(integrator)(), 0.2e-6, 600, tolerance=None)
+        clock = Continuous(registry.integrators.get(integrator), 0.2e-6, 600, tolerance=None)
         for ours, theirs in zip(settle(network, clock).state, swept, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
-
-
-@pytest.mark.parametrize("alpha", [0.0, 0.25, 0.5, 1.0])
-def test_one_sweep_of_a_linear_transposed_network_is_its_fixed_point(make_network, alpha):
-    network = make_network((6, 5, 4, 3), neuron={"alpha": alpha, "activation": "identity"})
-    one, many = settle(network, Sweep(1)), settle(network, Sweep(20))
-    for a, b in zip(one.state, many.state, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
-
-
-def test_a_sweep_stops_when_its_changes_are_below_the_tolerance(make_network):
-    network = make_network(neuron={"model": "dp", "alpha": 0.6, "beta": 0.2, "activation": "tanh"})
-    simulation = settle(network, Sweep(sweeps=100, tolerance=1e-6))
-    assert 1 < simulation.step < 100
-
-
-def test_a_sweep_refuses_membrane_noise_from_python(make_network):
-    with pytest.raises(ValueError, match="no time"):
-        Sweep().prepare(Field(make_network(), batch=1), membrane=0.1)
 
 
 def test_defaults_of_time_follow_tau_and_depth():
@@ -70,7 +51,8 @@ def test_defaults_of_time_follow_tau_and_depth():
         ({"dynamics": {"integrator": "euler", "dt": "2.1 us"}}, "allowed: up to 2e-06 s"),
         ({"dynamics": {"dt": "1 us", "settle": {"at_most": "0.1 us"}}}, "shorter than one time step"),
         ({"dynamics": {"settle": {"tolerance": None, "check_every": 3}}}, "nobody looks at convergence"),
-        ({"dynamics": "sweep", "noise": {"membrane": 0.1}}, "no time in which noise.membrane could act"),
+        ({"dynamics": {"integrator": "rk4", "axons": {"delay": 1e-6}}}, "rk4 looks at the neurons between two steps"),
+        ({"dynamics": {"rtol": 1e-3}}, "exp_euler takes steps of dt, without an error estimate"),
     ],
 )
 def test_contradictory_dynamics_are_refused_with_the_reason(sections, message):
@@ -86,18 +68,25 @@ def test_the_default_tolerance_is_in_proportion_to_beta():
 def test_a_step_too_long_for_the_fastest_neuron_is_refused_before_anything_runs(make_network):
     network = make_network(mismatch={"tau": 0.3})
     limit = 2 * network.fastest_tau
-    Simulation(network, Continuous(registry.integrators.get("euler")(), 0.99 * limit, 10))
+    Simulation(network, Continuous(registry.integrators.get("euler"), 0.99 * limit, 10))
     with pytest.raises(InputError, match=r"dynamics\.dt: .* fastest neuron"):
-        Simulation(network, Continuous(registry.integrators.get("euler")(), 1.01 * limit, 10))
-    Simulation(network, Continuous(registry.integrators.get("exp_euler")(), 5 * limit, 10))
-
-
-def test_runge_kutta_refuses_membrane_noise_from_python(make_network):
-    clock = Continuous(RungeKutta4, 1e-7, 10)
-    with pytest.raises(ValueError, match="takes no noise"):
-        clock.prepare(Field(make_network(), batch=1), membrane=0.1)
+        Simulation(network, Continuous(registry.integrators.get("euler"), 1.01 * limit, 10))
+    Simulation(network, Continuous(registry.integrators.get("exp_euler"), 5 * limit, 10))
 
 
 def test_runge_kutta_counts_four_evaluations_a_step():
     dynamics = Scenario.model_validate({"dynamics": {"integrator": "rk4"}}).dynamics
     assert dynamics.evaluations() == RungeKutta4.evaluations * dynamics.most_steps()
+
+
+def test_a_time_constant_that_is_not_positive_is_refused_with_its_layer(make_network):
+    network = make_network()
+    network.layers[1].tau = torch.tensor([1e-6, -1e-7], dtype=torch.float64)
+    with pytest.raises(InputError, match=r"layer 2 has a time constant of -1e-07 s; allowed: above 0"):
+        Simulation(network, Continuous(registry.integrators.get("exp_euler"), 1e-7, 10))
+
+
+def test_runge_kutta_refuses_membrane_noise_from_python(make_network):
+    simulation = Simulation(make_network((6, 5, 3)), Continuous(RungeKutta4, 1e-7, 10), NoiseSettings(membrane=0.1))
+    with pytest.raises(InputError, match=r"noise\.membrane"):
+        simulation.present(random(1, 3, 6))
