@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCENARIOS = ROOT / "docs" / "scenarios.md"
 
-QUANTITIES = {"a time": "time", "a conductance": "conductance", "a ratio": "ratio"}
+QUANTITIES = {"a time": "time", "a rate": "rate", "a conductance": "conductance", "a ratio": "ratio"}
 WORDS = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`", Path: "path"}
 WRITTEN_OUT = {
     "device": "`auto`, `cpu`, `cuda`, `cuda:0`, ...",
@@ -33,6 +33,8 @@ WRITTEN_OUT = {
     "weight_range": "number, or `NUMBER/sqrt(fan_in)`",
     "layers": "list of whole numbers",
     "parameters": "section",
+    "bottom_up": "one for all, or one for each pair",
+    "top_down": "one for all, or one for each pair",
 }
 """Values that types do not tell."""
 
