@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from analogdp import registry
+from analogdp.errors import InputError
 from analogdp.scenario.quantities import Ratio
 from analogdp.scenario.settings import OneOf, Settings
 
@@ -34,6 +35,14 @@ class Activation(ABC):
     @abstractmethod
     def apply_(self, x: Tensor) -> Tensor: ...
 
+    def formula(self, x: str) -> str:
+        """The function of an expression ``x``, as text for engines that read equations.
+
+        Raises:
+            InputError: there is no such text.
+        """
+        raise InputError(f"neuron.activation: {self.settings.name} does not write its formula as text")
+
     def __repr__(self) -> str:
         return self.settings.name
 
@@ -56,6 +65,9 @@ class Relu(Activation):
 
     def apply_(self, x: Tensor) -> Tensor:
         return torch.relu_(x)
+
+    def formula(self, x: str) -> str:
+        return f"clip({x}, 0, inf)"
 
 
 class LeakyReluSettings(ActivationSettings):
@@ -81,6 +93,9 @@ class LeakyRelu(Activation):
     def apply_(self, x: Tensor) -> Tensor:
         return torch.nn.functional.leaky_relu_(x, self.slope)
 
+    def formula(self, x: str) -> str:
+        return f"(clip({x}, 0, inf) + {self.slope!r} * clip({x}, -inf, 0))"
+
 
 @registry.activations.register("hard_sigmoid")
 class HardSigmoid(Activation):
@@ -91,6 +106,9 @@ class HardSigmoid(Activation):
 
     def apply_(self, x: Tensor) -> Tensor:
         return x.clamp_(0, 1)
+
+    def formula(self, x: str) -> str:
+        return f"clip({x}, 0, 1)"
 
 
 @registry.activations.register("tanh")
@@ -103,6 +121,9 @@ class Tanh(Activation):
     def apply_(self, x: Tensor) -> Tensor:
         return x.tanh_()
 
+    def formula(self, x: str) -> str:
+        return f"tanh({x})"
+
 
 @registry.activations.register("logistic")
 class Logistic(Activation):
@@ -114,6 +135,9 @@ class Logistic(Activation):
     def apply_(self, x: Tensor) -> Tensor:
         return x.sigmoid_()
 
+    def formula(self, x: str) -> str:
+        return f"(1 / (1 + exp(-({x}))))"
+
 
 @registry.activations.register("identity")
 class Identity(Activation):
@@ -124,6 +148,9 @@ class Identity(Activation):
 
     def apply_(self, x: Tensor) -> Tensor:
         return x
+
+    def formula(self, x: str) -> str:
+        return f"({x})"
 
 
 def by_name(name: str, **parameters: Any) -> Activation:

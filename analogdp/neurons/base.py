@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from torch import Tensor
 
+from analogdp.errors import InputError
 from analogdp.neurons.losses import Loss
 from analogdp.scenario.schema import MismatchSettings, NeuronSettings
 from analogdp.streams import Stream
 
-
 State = Tensor | Sequence[Tensor]
 """The states of one layer: a tensor ``(compartments, chips, batch, units)``, or its compartments one by one."""
+
+
+@dataclass(frozen=True)
+class Equations:
+    """One layer's neurons as text, for engines that read equations.
+
+    Expressions are arithmetic with ``exp``, ``tanh`` and ``clip``. They use each other, the parameters and what a neuron is
+    given: its compartments, ``bottom_up``; hidden units ``top_down``; outputs ``label`` and the present strength ``nudging``;
+    and ``asymmetry``, what the asymmetry of nudging is off by at this moment.
+
+    Attributes:
+        definitions: expressions by name, among them ``<compartment>_target``, ``upward`` and ``downward``.
+        parameters: a number, or ``(chips, 1, units)`` where neurons differ.
+        sums: by name, expressions to be summed over the units of the layer.
+    """
+
+    definitions: Mapping[str, str]
+    parameters: Mapping[str, Tensor | float]
+    sums: Mapping[str, str] = field(default_factory=dict)
 
 
 class NeuronModel(ABC):
@@ -106,3 +126,15 @@ class NeuronModel(ABC):
             TypeError: the model has no asymmetry.
         """
         raise TypeError(f"{type(self).__name__} has no asymmetry of nudging")
+
+    def equations(self, settings: NeuronSettings, output: bool) -> Equations:
+        """What the methods above compute, as text that another engine can check them by.
+
+        Args:
+            settings: the section that the neurons were built from.
+            output: of output units that are nudged towards a label, else of hidden units.
+
+        Raises:
+            InputError: there is no such text.
+        """
+        raise InputError(f"neuron.model: {settings.model} does not write its equations as text")

@@ -13,17 +13,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from copy import copy
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from analogdp import registry
-from analogdp.errors import Problem
+from analogdp.errors import InputError, Problem
 from analogdp.neurons import mismatch
 from analogdp.neurons.activations import Activation, ActivationSettings, AnyActivation, make_activation
-from analogdp.neurons.base import NeuronModel, State
+from analogdp.neurons.base import Equations, NeuronModel, State
 from analogdp.neurons.losses import Loss
 from analogdp.scenario.quantities import Ratio
 from analogdp.scenario.schema import MismatchSettings, NeuronSettings
@@ -125,6 +125,9 @@ class Dyadic(NeuronModel):
         self._gains = None if gain is None else gain.unbind()
         self._offsets = None if offset is None else offset.unbind()
 
+    gain_formulas: ClassVar[tuple[str, str]]
+    """The gains p and q of push and pull, as text."""
+
     @classmethod
     def build(cls, settings: NeuronSettings, loss: Loss, spread: MismatchSettings, units: int, stream: Stream) -> Self:
         assert isinstance(settings, DyadicSettings)
@@ -156,10 +159,7 @@ class Dyadic(NeuronModel):
     def target(
         self, bottom_up: Tensor, top_down: Tensor | None, state: State, out: tuple[Tensor, ...] | None = None
     ) -> State:
-        if top_down is None:
-            drives = _both(bottom_up, out)
-        else:
-            drives = self._apart(bottom_up, top_down, out)
+        drives = _both(bottom_up, out) if top_down is None else self._apart(bottom_up, top_down, out)
         return self._transferred(drives, self.activation, out)
 
     def output_target(
@@ -196,6 +196,49 @@ class Dyadic(NeuronModel):
         moved.push, moved.pull = self.push + slopes[0] * shift, self.pull + slopes[1] * shift
         moved.minus_pull, moved.mix = -moved.pull, self.mix + shift
         return moved
+
+    def equations(self, settings: NeuronSettings, output: bool) -> Equations:
+        assert isinstance(settings, DyadicSettings)
+        parameters: dict[str, Tensor | float] = {"alpha": settings.alpha}
+        definitions = {"alpha_now": "alpha + asymmetry"}
+        gains = zip(
+            ("push", "pull", "mix"),
+            (*self.gain_formulas, "alpha_now"),
+            (*self.nominal_gains(settings.alpha), settings.alpha),
+            (self.push, self.pull, self.mix),
+            strict=True,
+        )
+        for name, formula, nominal, own in gains:
+            definitions[name] = formula
+            if isinstance(own, Tensor):
+                definitions[name] += f" + {name}_deviation"
+                parameters[f"{name}_deviation"] = own - nominal
+        definitions |= {"upward": "mix * plus + (1 - mix) * minus", "downward": "plus - minus"}
+        drives, sums = self._output_drives() if output else (_apart_formulas("bottom_up", "top_down"), {})
+        for index, (compartment, drive) in enumerate(zip(self.compartments, drives, strict=True)):
+            if self.offset is not None:
+                drive += f" + {compartment}_offset"
+                parameters[f"{compartment}_offset"] = self.offset[index]
+            target = drive if output else self.activation.formula(drive)
+            if self.gain is not None:
+                target = f"{compartment}_gain * ({target})"
+                parameters[f"{compartment}_gain"] = self.gain[index]
+            definitions[f"{compartment}_target"] = target
+        return Equations(definitions, parameters, sums)
+
+    def _output_drives(self) -> tuple[tuple[str, str], dict[str, str]]:
+        """Formulas of the nudged outputs' drives, and the sums in them."""
+        if self.nudge != "proximal":
+            gradient, sums = self.loss.gradient_formula("upward" if self.nudge == "explicit" else "bottom_up")
+            return _apart_formulas("bottom_up", f"(-nudging * {gradient})"), sums
+        plus = self.loss.proximal_formula("bottom_up", "(push * nudging)")
+        minus = self.loss.proximal_formula("bottom_up", "(-pull * nudging)")
+        if plus is None or minus is None:
+            raise InputError(
+                "neuron.output: the proximal problem of this loss has no closed form that could be written as an equation; "
+                "use --set neuron.output=linearised, or --set network.loss=least_squares"
+            )
+        return (plus, minus), {}
 
     def _apart(self, drive: Tensor, push: Tensor, out: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
         """The drives of the compartments when ``push`` moves them apart."""
@@ -244,6 +287,11 @@ def _moved(drive: Tensor, gain: Tensor | float, push: Tensor, out: Tensor | None
     return torch.add(drive, push, alpha=gain, out=out)
 
 
+def _apart_formulas(drive: str, push: str) -> tuple[str, str]:
+    """The drives of the compartments when ``push`` moves them apart, as text."""
+    return f"{drive} + push * {push}", f"{drive} - pull * {push}"
+
+
 def _both(drive: Tensor, out: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
     """The same drive for both compartments."""
     if out is None:
@@ -258,6 +306,7 @@ class DualPropagation(Dyadic):
     """Dual propagation: s+ is pushed by alpha, s- pulled by 1 - alpha; the outputs solve proximal problems."""
 
     Settings = DualPropagationSettings
+    gain_formulas = ("alpha_now", "1 - alpha_now")
 
     @staticmethod
     def nominal_gains(alpha: float) -> tuple[float, float]:
@@ -269,6 +318,7 @@ class DualPropagationTransposed(Dyadic):
     """DP-transposed: push and pull swapped, so that s_bar follows the forward activations."""
 
     Settings = TransposedSettings
+    gain_formulas = ("1 - alpha_now", "alpha_now")
 
     @staticmethod
     def nominal_gains(alpha: float) -> tuple[float, float]:

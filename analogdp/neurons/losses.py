@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from analogdp import registry
+from analogdp.errors import InputError
 
 NEWTON_STEPS = 10
 """Newton steps of the cross-entropy's proximal problem: they reach rounding size in all the steps that are allowed."""
@@ -44,6 +45,21 @@ class Loss(ABC):
         A negative step, down to -1/curvature, climbs instead.
         """
 
+    def gradient_formula(self, s: str) -> tuple[str, dict[str, str]]:
+        """dl/ds at an expression ``s`` for ``label``, as text for engines that read equations.
+
+        Returns:
+            the formula, and by name the expressions in it that have to be summed over the outputs.
+
+        Raises:
+            InputError: there is no such text.
+        """
+        raise InputError(f"network.loss: {type(self).__name__} does not write its gradient as text")
+
+    def proximal_formula(self, a: str, step: str) -> str | None:
+        """The proximal step for ``label``, likewise; None where it has no closed form."""
+        return None
+
 
 @registry.losses.register("least_squares")
 class LeastSquares(Loss):
@@ -59,6 +75,12 @@ class LeastSquares(Loss):
 
     def proximal(self, a: Tensor, y: Tensor, step: Tensor | float) -> Tensor:
         return torch.lerp(a, y.expand_as(a), step / (1 + step))  # (a + step y) / (1 + step)
+
+    def gradient_formula(self, s: str) -> tuple[str, dict[str, str]]:
+        return f"({s} - label)", {}
+
+    def proximal_formula(self, a: str, step: str) -> str:
+        return f"({a} + {step} * label) / (1 + {step})"
 
 
 @registry.losses.register("cross_entropy")
@@ -76,6 +98,9 @@ class CrossEntropy(Loss):
 
     def gradient(self, s: Tensor, y: Tensor) -> Tensor:
         return torch.softmax(s, -1) - y
+
+    def gradient_formula(self, s: str) -> tuple[str, dict[str, str]]:
+        return f"(exp({s}) / partition - label)", {"partition": f"exp({s})"}
 
     def proximal(self, a: Tensor, y: Tensor, step: Tensor | float) -> Tensor:
         # Newton on F(s) = s - a + step (softmax(s) - y). Row by row the Jacobian is diag(1 + step p) - (step p) p^T,
