@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -42,7 +43,7 @@ def stable_step_limit(
 
     Args:
         method: the integrator's class.
-        field: the network's targets; evaluated 2 x 200 times, or some hundred times 2.
+        field: the network's targets; evaluated some hundred times.
         state: flat, best a settled one; a Jacobian at rest stands right on the kinks of ReLU.
         tau: seconds, a number or a tensor of the state's shape.
         time: seconds, passed on to the field.
@@ -139,9 +140,14 @@ def jacobian_product(field: Target, state: Tensor, width: float | None = None, t
         state: flat; best in float64.
         width: largest step of an element to either side; default: where rounding and curvature err alike.
         time: seconds, passed on to the field.
+
+    Raises:
+        ValueError: the state is not finite.
     """
-    around = state.clone()
-    reach = width if width is not None else torch.finfo(state.dtype).eps ** (1 / 3)
+    around, extent = state.clone(), float(state.abs().max())
+    if not math.isfinite(extent):
+        raise ValueError("there is no Jacobian at a state that is not finite")
+    reach = width if width is not None else torch.finfo(state.dtype).eps ** (1 / 3) * max(1.0, extent)
 
     def product(direction: Tensor) -> Tensor:
         largest = float(direction.abs().max())
