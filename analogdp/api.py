@@ -34,6 +34,8 @@ from analogdp.runs import (
 )
 from analogdp.runs.directory import MANIFEST, SCENARIO
 from analogdp.runs.manifest import now
+from analogdp.runs.recorder import Recorder
+from analogdp.runs.recordings import Recording, read_recordings
 from analogdp.scenario import Scenario, dump_scenario, load_scenario
 from analogdp.scenario.estimate import refuse_if_too_large
 from analogdp.scenario.threads import computing_with, threads_for
@@ -105,6 +107,15 @@ class Result:
     def exports(self) -> list[Path]:
         """Files that the scenario's exporters wrote."""
         return [self.directory / name for name in self.manifest.exports]
+
+    @cached_property
+    def recordings(self) -> list[Recording]:
+        """The traces, one recording for each ``record`` of the scenario; read from the file as they are asked for.
+
+        Raises:
+            InputError: the run has not ended yet, or the file is damaged.
+        """
+        return read_recordings(self._run.recordings) if self.scenario.record else []
 
     def _mean(self, column: str) -> float | None:
         found = mean_and_spread(self.final, column)
@@ -215,7 +226,8 @@ def _carry_out(
     def report() -> None:
         write_report(made.path)
 
-    execute(made, trainer, scenario.run.checkpoint_every, observer, Products(export, report))
+    recorder = Recorder.of(scenario, network, trainer.updates_per_epoch, made.spools)
+    execute(made, trainer, scenario.run.checkpoint_every, observer, Products(export, report), recorder)
     return Result(made, scenario, network)
 
 

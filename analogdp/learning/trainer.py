@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.data import Dataset
-from analogdp.dynamics import Clock, Settling, Simulation
+from analogdp.dynamics import Clock, Settling, Simulation, Watcher
 from analogdp.errors import Problem
 from analogdp.learning.evaluation import Interval, evaluate
 from analogdp.learning.optimizers import WeightUpdater
@@ -25,6 +25,9 @@ from analogdp.streams import Stream
 from analogdp.synapses.base import LocalUpdate
 
 CALIBRATION_SAMPLES = 64
+
+Watch = Callable[[int], Watcher | None]
+"""Who watches the presentation after so many weight updates, if anybody does."""
 
 
 class SettleThenUpdateSettings(LearningSettings):
@@ -105,6 +108,7 @@ class Trainer:
 
     Attributes:
         update: weight updates done.
+        watch: who watches the presentations that weights are changed by.
     """
 
     Settings = SettleThenUpdateSettings
@@ -118,6 +122,7 @@ class Trainer:
         self.scenario, self.network, self.settings = scenario, network, settings
         self.dataset = dataset.to(network.device, network.dtype)
         self.update = 0
+        self.watch: Watch = lambda update: None
         clock: Clock = registry.clocks.get(scenario.dynamics.clock).build(scenario.dynamics)
         self.simulation = Simulation(network, clock, scenario.noise, tau=scenario.neuron.tau)
         self._rule: PlasticityRule = registry.plasticity.get(settings.rule)
@@ -155,8 +160,12 @@ class Trainer:
         rows = self._batch(epoch, batch)
         inputs, targets = self.dataset.train_inputs[rows].unsqueeze(0), self.dataset.train_targets[rows].unsqueeze(0)
         stream = self._stream.at(self.update)
-        self.simulation.present(inputs, targets, self._beta, stream.child("settling"))
-        settling = self.simulation.settle()
+        self.simulation.watcher = self.watch(self.update)
+        try:
+            self.simulation.present(inputs, targets, self._beta, stream.child("settling"))
+            settling = self.simulation.settle()
+        finally:
+            self.simulation.watcher = None
         loss = self.network.loss.value(settling.prediction, targets)
         labels = self.dataset.train_labels
         correct = None if labels is None else settling.prediction.argmax(-1) == labels[rows]

@@ -22,6 +22,8 @@ METRICS = "metrics.parquet"
 JOURNAL = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 CONDUCTANCES = "conductances.h5"
+RECORDINGS = "recordings.h5"
+SPOOLS = ".recordings"
 REPORT = "report.html"
 PLOTS = "plots"
 LOG = "log.txt"
@@ -116,6 +118,16 @@ class RunDirectory:
     def conductances(self) -> Path:
         """The trained crossbars, if the scenario has any and exports them."""
         return self.path / CONDUCTANCES
+
+    @property
+    def recordings(self) -> Path:
+        """The traces, once the run has ended, if the scenario records any."""
+        return self.path / RECORDINGS
+
+    @property
+    def spools(self) -> Path:
+        """Folder of the traces so far, while the run goes on."""
+        return self.path / SPOOLS
 
     @property
     def report(self) -> Path:

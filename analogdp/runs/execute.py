@@ -18,14 +18,18 @@ from analogdp.runs.directory import RunDirectory
 from analogdp.runs.log import Log
 from analogdp.runs.manifest import Status, change_manifest, file_checksums, now
 from analogdp.runs.metrics import Journal, Row, mean_and_spread, write_table
+from analogdp.runs.recorder import Recorder
 from analogdp.runs.stopping import StopRequest, stop_on_signal
 
 if TYPE_CHECKING:
     from analogdp.learning import Progress
+    from analogdp.learning.trainer import Watch
 
 
 class Learner(Protocol):
     """What a run needs of a trainer: steps, evaluations, and its whole state as named tensors."""
+
+    watch: Watch
 
     @property
     def update(self) -> int: ...
@@ -71,7 +75,12 @@ class Products:
 
 
 def execute(
-    run: RunDirectory, learner: Learner, checkpoint_every: int | None, observer: Observer, products: Products
+    run: RunDirectory,
+    learner: Learner,
+    checkpoint_every: int | None,
+    observer: Observer,
+    products: Products,
+    recorder: Recorder | None = None,
 ) -> None:
     """Carry a run to its end, from its newest checkpoint or from the start; the caller holds the run's lock.
 
@@ -81,13 +90,15 @@ def execute(
         checkpoint_every: weight updates between checkpoints; None for one at the end of every epoch.
         observer: is told of progress.
         products: what to make in the end, also of a diverged run.
+        recorder: of the learner's presentations, if any are recorded.
 
     Raises:
         Interrupted: stopped by a signal, at a checkpoint.
         RunError: the dynamics diverged (metrics, the last checkpoint and the products are kept), or something else
             ended the run, such as a full disk.
     """
-    log = Log(run.log)
+    log, recorder = Log(run.log), recorder or Recorder()
+    learner.watch = recorder.begin
 
     def say(message: str) -> None:
         log.write(message)
@@ -99,18 +110,19 @@ def execute(
         change_manifest(run, status="running", reason="", ended=None, checksums={})
         try:
             with stop_on_signal(observer.said) as stop:
-                _train(run, learner, checkpoint_every, observer, say, stop)
+                _train(run, learner, recorder, checkpoint_every, observer, say, stop)
         except Diverged as error:
             log.write(f"diverged: {error}")
-            _conclude(run, "diverged", str(error), products)
+            _conclude(run, "diverged", str(error), products, recorder)
             raise RunError(f"{error}. Everything up to there is kept in {run.path}; look at {run.report}") from error
-        _conclude(run, "finished", "", products)
+        _conclude(run, "finished", "", products, recorder)
         log.write("finished")
 
 
 def _train(
     run: RunDirectory,
     learner: Learner,
+    recorder: Recorder,
     checkpoint_every: int | None,
     observer: Observer,
     say: Callable[[str], None],
@@ -125,7 +137,8 @@ def _train(
         observer.evaluated(rows)
 
     def keep() -> None:
-        save_checkpoint(run.checkpoints, learner.update, journal.length, learner.tensors())
+        tensors = learner.tensors() | recorder.tensors()
+        save_checkpoint(run.checkpoints, learner.update, journal.length, tensors)
 
     checkpoint = load_newest(run.checkpoints, say)
     if checkpoint is None and journal.length:
@@ -134,6 +147,7 @@ def _train(
         set_aside_newer(run.checkpoints, checkpoint.update)
         learner.restore(checkpoint.tensors)
     journal.cut(checkpoint.journal_length if checkpoint else 0)
+    recorder.restore(checkpoint.tensors if checkpoint else {})
     log.write(f"training from update {learner.update} to {learner.total_updates}")
     observer.started(run.path, learner.update, learner.total_updates, learner.updates_per_epoch)
     if checkpoint is None:
@@ -162,13 +176,15 @@ def _in_words(rows: list[Row]) -> str:
     return f"epoch {rows[0]['epoch']}, update {rows[0]['update']}: {means}"
 
 
-def _conclude(run: RunDirectory, status: Status, reason: str, products: Products) -> None:
+def _conclude(run: RunDirectory, status: Status, reason: str, products: Products, recorder: Recorder) -> None:
     """Write what a run leaves; the report's checksum goes in last and marks the run as complete."""
     write_table(run.metrics, Journal(run.journal).rows())
+    recorder.write(run.recordings)
     exports = [file.relative_to(run.path).as_posix() for file in products.exports()]
     change_manifest(run, status=status, reason=reason, ended=now(), exports=exports, checksums=file_checksums(run))
     products.report()
     change_manifest(run, checksums=file_checksums(run))
+    recorder.discard()
 
 
 @contextmanager
