@@ -5,6 +5,7 @@ Everything that asks for targets asks here: integrators all layers at once, swee
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from analogdp.network.network import Network
+from analogdp.neurons.base import State
 
 
 @dataclass
@@ -152,6 +154,23 @@ class Field:
         if self.disturbance is not None:
             self._target.add_(self.disturbance)
         return self._target
+
+    def targets(self, layers: Sequence[State]) -> list[State]:
+        """Targets of all layers as a function of their states that leaves everything as it is.
+
+        Autograd can differentiate it and torch.compile fuse it. Messages arrive at once, and nothing fluctuates.
+        """
+        up = [neuron.upward(layer) for neuron, layer in zip(self.neurons, layers, strict=True)]
+        targets: list[State] = []
+        for index, (neuron, layer) in enumerate(zip(self.neurons, layers, strict=True)):
+            drive = self._drive[0] if index == 0 else self._synapses[index].forward(up[index - 1], self._biases[index])
+            if index == self._last:
+                targets.append(neuron.output_target(drive, self._label, self.nudging, layer))
+                continue
+            message, path = self.neurons[index + 1].downward(layers[index + 1]), self._feedback_paths[index + 1]
+            feedback = self._synapses[index + 1].backward_read(message) if path is None else path.forward(message)
+            targets.append(neuron.target(drive, feedback, layer))
+        return targets
 
     def send_up(self, index: int, layer: Compartments) -> None:
         """Let the layer above see this layer's present mean."""

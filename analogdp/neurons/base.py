@@ -42,7 +42,7 @@ class NeuronModel(ABC):
 
     Drives and messages have shape ``(chips, batch, units)``, states are a :data:`State`. Every method takes ``out`` for
     a result buffer, for targets a tuple of compartments, and returns the result; without ``out`` it can be
-    differentiated by autograd, and targets are one tensor.
+    differentiated by autograd.
     ``out`` may be the state itself (a sweep jumps in place): a model reads what it needs of the state before it writes.
 
     Attributes:

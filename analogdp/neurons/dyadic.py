@@ -263,21 +263,16 @@ class Dyadic(NeuronModel):
         self, drives: tuple[Tensor, ...], activation: Activation | None, out: tuple[Tensor, ...] | None
     ) -> State:
         """What the compartments make of their drives: offset, transfer function, gain; in place if there is ``out``."""
-        if out is not None:
-            for index, drive in enumerate(drives):
-                if self._offsets is not None:
-                    drive.add_(self._offsets[index])
-                if activation is not None:
-                    activation.apply_(drive)
-                if self._gains is not None:
-                    drive.mul_(self._gains[index])
-            return out
-        result = torch.stack(drives)
-        if self.offset is not None:
-            result = result + self.offset
-        if activation is not None:
-            result = activation(result)
-        return result if self.gain is None else result * self.gain
+        results = []
+        for index, drive in enumerate(drives):
+            if self._offsets is not None:
+                drive = drive + self._offsets[index] if out is None else drive.add_(self._offsets[index])
+            if activation is not None:
+                drive = activation(drive) if out is None else activation.apply_(drive)
+            if self._gains is not None:
+                drive = drive * self._gains[index] if out is None else drive.mul_(self._gains[index])
+            results.append(drive)
+        return tuple(results) if out is None else out
 
 
 def _moved(drive: Tensor, gain: Tensor | float, push: Tensor, out: Tensor | None = None) -> Tensor:

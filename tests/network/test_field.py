@@ -55,3 +55,18 @@ def test_new_samples_forget_what_was_sent_for_the_old_ones(make_network):
     field.read_bottom_up(0)
     field.write_target(0, layer, layer)
     assert torch.equal(layer[0], layer[1]), "no message from above is left"
+
+
+@pytest.mark.parametrize("model", ["dp", "dp_transposed"])
+def test_targets_as_a_function_are_those_that_the_buffers_get_and_can_be_differentiated(make_network, model):
+    network = make_network((6, 5, 4, 3), chips=2, neuron={"model": model, "beta": 0.3}, mismatch={"gain": 0.1})
+    field = Field(network, batch=2)
+    field.clamp(random(1, 2, 6), random(1, 2, 3, seed=1), 0.3)
+    state = random(field.layout.size, seed=2)
+    expected = field(state).clone()
+    flat = state.clone().requires_grad_()
+    targets = field.targets(field.layout.views(flat))
+    for one, other in zip(targets, field.layout.views(expected), strict=True):
+        assert torch.equal(torch.stack(list(one)), other)
+    targets[1][0].sum().backward()
+    assert flat.grad.abs().sum() > 0

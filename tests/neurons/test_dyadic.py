@@ -72,7 +72,7 @@ def test_linearised_dp_takes_the_gradient_at_the_drive():
 def test_free_outputs_rest_at_their_drive(model):
     a = random(2, 3, 6)
     target = dyads(model).output_target(a, None, 0.0, random(2, 2, 3, 6, seed=1))
-    assert torch.equal(target, torch.stack((a, a)))
+    assert torch.equal(torch.stack(target), torch.stack((a, a)))
 
 
 @pytest.mark.parametrize("model", [DualPropagation, DualPropagationTransposed])
@@ -80,11 +80,15 @@ def test_free_outputs_rest_at_their_drive(model):
 def test_results_are_the_same_with_and_without_a_buffer(model, mismatch):
     neuron, a, d, state = dyads(model, **mismatch), random(2, 3, 6), random(2, 3, 6, seed=1), random(2, 2, 3, 6, seed=2)
     y, out = random(1, 3, 6, seed=3), torch.empty(2, 2, 3, 6, dtype=torch.float64)
-    assert torch.equal(neuron.target(a, d, state, out=out), neuron.target(a, d, state))
-    assert torch.equal(neuron.target(a, None, state, out=out), neuron.target(a, None, state))
-    expected = neuron.output_target(a, y, 0.6, state)
-    assert torch.equal(neuron.output_target(a, y, 0.6, state, out=out), expected)
-    assert torch.equal(neuron.output_target(a, y, 0.6, state, out=state), expected), "in place, as a sweep jumps"
+    parts = out.unbind()
+    for top_down in (d, None):
+        neuron.target(a, top_down, state, out=parts)
+        assert torch.equal(out, torch.stack(neuron.target(a, top_down, state)))
+    expected = torch.stack(neuron.output_target(a, y, 0.6, state))
+    neuron.output_target(a, y, 0.6, state, out=parts)
+    assert torch.equal(out, expected)
+    neuron.output_target(a, y, 0.6, state, out=state.unbind())
+    assert torch.equal(state, expected), "in place, as a sweep jumps"
 
 
 def test_gain_multiplies_the_transfer_function_and_offset_adds_to_the_drive_of_each_compartment():
@@ -108,8 +112,9 @@ def test_gain_multiplies_the_transfer_function_and_offset_adds_to_the_drive_of_e
 def test_gain_and_offset_reach_the_outputs_too(label):
     neuron = dyads(DualPropagation, gain={"std": 0.1, "compartments": 0.1}, offset=0.2)
     plain, a, state = dyads(DualPropagation), random(2, 3, 6), random(2, 2, 3, 6, seed=2)
-    expected = neuron.gain * (plain.output_target(a, label, 0.6, state) + neuron.offset)
-    torch.testing.assert_close(neuron.output_target(a, label, 0.6, state), expected, rtol=1e-13, atol=1e-14)
+    expected = neuron.gain * (torch.stack(plain.output_target(a, label, 0.6, state)) + neuron.offset)
+    found = torch.stack(neuron.output_target(a, label, 0.6, state))
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-14)
 
 
 def test_alpha_mismatch_draws_push_pull_and_mixing_separately_around_their_nominal_values():
