@@ -2,21 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from analogdp.network import Network
+from analogdp.scenario.schema import FeedbackSettings
 from analogdp.streams import Stream
-from analogdp.synapses.base import LocalUpdate, UpdateReport
+from analogdp.synapses.base import LocalUpdate, Synapse, UpdateReport
 
 DigitalOptimizer = Literal["sgd", "momentum", "adam"]
 
 
+@dataclass(frozen=True)
+class _Learner:
+    """A synapse that learns.
+
+    Attributes:
+        name: of its random stream.
+        synapse: itself.
+        layer: whose update it gets.
+        downward: whether it carries messages down, and so gets the update transposed.
+        decay: share of its weights that every update takes away.
+    """
+
+    name: str
+    synapse: Synapse
+    layer: int
+    downward: bool = False
+    decay: float = 0.0
+
+    def asked(self, update: LocalUpdate, rate: float) -> LocalUpdate:
+        """What physical cells are asked to do."""
+        if self.downward:
+            update = transposed(update)
+        if self.decay:
+            kept = update.post.new_full((len(update.post), update.post.shape[-1]), 1 - self.decay)
+            update = update._replace(decay=kept if update.decay is None else kept * update.decay)
+        return update._replace(post=update.post * rate)
+
+    def descend(self, weight: nn.Parameter, update: LocalUpdate) -> None:
+        """Let the weights decay, and hand their optimizer the gradient that stands for an update."""
+        if update.decay is not None or update.polarity != "both":
+            raise ValueError(
+                "torch's optimizers follow sums of outer products; this rule's decay and polarity need apply_update"
+            )
+        post, pre = (update.pre, update.post) if self.downward else (update.post, update.pre)
+        if weight.grad is None:
+            weight.grad = torch.empty_like(weight)
+        torch.baddbmm(weight.grad, post.mT, pre, beta=0, alpha=-1, out=weight.grad)
+        if self.decay:
+            weight.mul_(1 - self.decay)
+
+
+def transposed(update: LocalUpdate) -> LocalUpdate:
+    """The update of a feedback path from that of the synapse that it stands beside.
+
+    Raises:
+        ValueError: the update shrinks rows, which are columns of the path.
+    """
+    if update.decay is not None:
+        raise ValueError("a rule that shrinks rows cannot teach a feedback path, where they are columns")
+    return update._replace(post=update.pre, pre=update.post)
+
+
 class WeightUpdater:
     """Applies the local updates of all synapses, and those of the biases, which are always digital.
+
+    Feedback paths that learn get the same updates, transposed. With the same decay of both ways they align:
+    ``W - B^T`` shrinks by the factor 1 - decay with every update (Kolen & Pollack 1994; Akrout et al. 2019, Sec. 3).
 
     Args:
         network: what is trained.
@@ -24,6 +81,7 @@ class WeightUpdater:
         rate: learning rate of the weights.
         bias_rate: learning rate of the biases.
         momentum: of the momentum optimizer.
+        feedback: whether and how the network's feedback paths learn, of a resolved scenario.
     """
 
     def __init__(
@@ -33,44 +91,38 @@ class WeightUpdater:
         rate: float,
         bias_rate: float,
         momentum: float,
+        feedback: FeedbackSettings = FeedbackSettings(),  # noqa: B008 - immutable
     ) -> None:
         self.network, self.rate = network, rate
-        self._weights = [synapse.parameter for synapse in network.synapses]
-        digital = [weight for weight in self._weights if weight is not None]
+        self._learners = list(_learners(network, feedback))
+        weights = (learner.synapse.parameter for learner in self._learners)
+        digital = [weight for weight in weights if weight is not None]
         biases = [layer.bias for layer in network.layers if layer.bias is not None]
         groups = [{"params": group, "lr": lr} for group, lr in ((digital, rate), (biases, bias_rate)) if group]
         self._torch = _torch_optimizer(groups, optimizer, momentum) if groups else None
 
     def apply(self, updates: Sequence[LocalUpdate], stream: Stream) -> UpdateReport | None:
-        """Make one update of every synapse and bias.
+        """Make one update of every synapse, learning feedback path and bias.
 
         Args:
             updates: one for each synapse, without a learning rate.
             stream: at this update's index, for the devices' randomness.
 
         Returns:
-            The pulses of all physical synapses, or None if there are none.
+            The pulses of all physical synapses and feedback paths, or None if there are none.
 
         Raises:
-            ValueError: a rule asks ideal weights for more than a sum of outer products.
+            ValueError: a rule asks ideal weights for more than a sum of outer products, or shrinks rows where a
+                feedback path learns.
         """
         report: UpdateReport | None = None
-        for index, (synapse, weight, update) in enumerate(
-            zip(self.network.synapses, self._weights, updates, strict=True)
-        ):
+        for learner in self._learners:
+            update, weight = updates[learner.layer], learner.synapse.parameter
             if weight is not None:
-                if update.decay is not None or update.polarity != "both":
-                    raise ValueError(
-                        "torch's optimizers follow sums of outer products; this rule's decay and polarity need apply_update"
-                    )
-                if weight.grad is None:
-                    weight.grad = torch.empty_like(weight)
-                torch.baddbmm(weight.grad, update.post.mT, update.pre, beta=0, alpha=-1, out=weight.grad)
-            else:
-                own = synapse.apply_update(
-                    update._replace(post=update.post * self.rate), stream.child(f"synapse{index}")
-                )
-                report = own if report is None else report + own
+                learner.descend(weight, update)
+                continue
+            own = learner.synapse.apply_update(learner.asked(update, self.rate), stream.child(learner.name))
+            report = own if report is None else report + own
         for layer, update in zip(self.network.layers, updates, strict=True):
             if layer.bias is not None:
                 layer.bias.grad = update.post.sum(1, keepdim=True).neg_()
@@ -105,3 +157,13 @@ def _torch_optimizer(groups: list[dict[str, Any]], name: str, momentum: float) -
     if name == "adam":
         return torch.optim.Adam(groups)
     return torch.optim.SGD(groups, momentum=momentum if name == "momentum" else 0.0)
+
+
+def _learners(network: Network, feedback: FeedbackSettings) -> Iterator[_Learner]:
+    """The synapses, each followed by its feedback path if that learns."""
+    decay = feedback.decay or 0.0
+    for k, (synapse, path) in enumerate(zip(network.synapses, network.feedback_paths, strict=True)):
+        taught = path if feedback.learns else None
+        yield _Learner(f"synapse{k}", synapse, k, decay=0.0 if taught is None else decay)
+        if taught is not None:
+            yield _Learner(f"feedback{k}", taught, k, downward=True, decay=decay)

@@ -18,6 +18,7 @@ from analogdp.learning.evaluation import Interval, evaluate
 from analogdp.learning.optimizers import WeightUpdater
 from analogdp.learning.plasticity import PlasticityRule
 from analogdp.network import Network
+from analogdp.network.feedback import named_synapses
 from analogdp.scenario.quantities import Ratio
 from analogdp.scenario.schema import LearningSettings, Scenario
 from analogdp.scenario.settings import NameIn
@@ -127,7 +128,12 @@ class Trainer:
         self.simulation = Simulation(network, clock, scenario.noise, tau=scenario.neuron.tau)
         self._rule: PlasticityRule = registry.plasticity.get(settings.rule)
         self._updater = WeightUpdater(
-            network, settings.optimizer, settings.rate, settings.bias_rate or settings.rate, settings.momentum or 0.0
+            network,
+            settings.optimizer,
+            settings.rate,
+            settings.bias_rate or settings.rate,
+            settings.momentum or 0.0,
+            scenario.feedback,
         )
         self._stream = Stream(scenario.seed, "learning", network.chip_indices, network.device, network.dtype)
         self._interval = Interval(network.chips, network.device)
@@ -236,13 +242,13 @@ class Trainer:
     def _pass_time(self, steps: Tensor, stream: Stream) -> None:
         """Let cells lose what they do not retain, while the samples of a batch settled one after the other."""
         timestep = self.simulation.clock.timestep
-        for index, synapse in enumerate(self.network.synapses):
+        for name, synapse in named_synapses(self.network).items():
             if synapse.volatile and timestep is not None:
-                synapse.relax(steps.to(self.network.dtype) * timestep, stream.child(f"retention/synapse{index}"))
+                synapse.relax(steps.to(self.network.dtype) * timestep, stream.child(f"retention/{name}"))
 
     def _calibrate(self) -> None:
         """Show converters typical values: what a quietly settled, nudged batch sends up and down."""
-        if not any(synapse.calibrated for synapse in self.network.synapses):
+        if not any(synapse.calibrated for synapse in named_synapses(self.network).values()):
             return
         inputs = self.dataset.train_inputs[:CALIBRATION_SAMPLES].unsqueeze(0)
         self.simulation.present(inputs, self.dataset.train_targets[:CALIBRATION_SAMPLES].unsqueeze(0), self._beta)
@@ -252,8 +258,12 @@ class Trainer:
             inputs.expand(self.network.chips, -1, -1),
             *(neuron.upward(own) for neuron, own in zip(neurons, state, strict=True)),
         ]
-        for synapse, neuron, below, own in zip(self.network.synapses, neurons, up, state, strict=False):
-            synapse.calibrate(below, neuron.downward(own))
+        paths = zip(self.network.synapses, self.network.feedback_paths, strict=True)
+        for (synapse, path), neuron, below, own in zip(paths, neurons, up, state, strict=False):
+            down = neuron.downward(own)
+            synapse.calibrate(below, down)
+            if path is not None:
+                path.calibrate(down, below)
 
 
 def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,8 +6,10 @@ import math
 from itertools import pairwise
 
 import torch
+from torch import Tensor
 
 from analogdp import registry
+from analogdp.network.feedback import feedback_path
 from analogdp.network.network import Layer, Network
 from analogdp.neurons import Loss, NeuronModel, mismatch
 from analogdp.scenario.schema import Scenario
@@ -29,12 +31,15 @@ def build(scenario: Scenario, chips: tuple[int, ...] | None = None) -> Network:
     )
     loss: Loss = registry.losses.get(scenario.network.loss)()
     sizes = scenario.network.layers
-    layers, synapses = [], []
+    layers, synapses, feedback = [], [], []
     for index, (inputs, outputs) in enumerate(pairwise(sizes)):
         own = stream.child(f"layer{index + 1}")
+        weights = _initial_weights(scenario, inputs, outputs, own.child("weights"))
         layers.append(_layer(scenario, loss, outputs, own))
-        synapses.append(_synapse(scenario, inputs, outputs, own))
-    return Network(layers, synapses, loss, chips)
+        synapses.append(_synapse(scenario, weights, own.child("synapse")))
+        # Nothing is sent down to the clamped input.
+        feedback.append(feedback_path(scenario, weights, own.child("feedback")) if index else None)
+    return Network(layers, synapses, loss, chips, feedback)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -56,8 +61,11 @@ def _layer(scenario: Scenario, loss: Loss, units: int, stream: Stream) -> Layer:
     return Layer(neuron, units, tau, bias)
 
 
-def _synapse(scenario: Scenario, inputs: int, outputs: int, stream: Stream) -> Synapse:
-    """All chips are asked to hold the same initial weights."""
-    weights = stream.child("weights").shared().normal((outputs, inputs)) * (scenario.network.gain / math.sqrt(inputs))
+def _initial_weights(scenario: Scenario, inputs: int, outputs: int, stream: Stream) -> Tensor:
+    """What all chips are asked to hold, ``(1, out, in)``."""
+    return stream.shared().normal((outputs, inputs)) * (scenario.network.gain / math.sqrt(inputs))
+
+
+def _synapse(scenario: Scenario, weights: Tensor, stream: Stream) -> Synapse:
     model: type[Synapse] = registry.synapses.get(scenario.synapse.model)
-    return model.build(scenario.synapse, weights.expand(len(stream.chips), -1, -1), stream.child("synapse"))
+    return model.build(scenario.synapse, weights.expand(len(stream.chips), -1, -1), stream)
