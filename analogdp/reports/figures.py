@@ -13,6 +13,7 @@ from analogdp.reports.cells import CrossbarSummary, Histogram, largest
 from analogdp.reports.curves import Chart, Curve
 from analogdp.reports.source import Metrics
 from analogdp.reports.style import BLACK, DIVERGING, GREY, MINUS, MOST_LINES, PLUS, SEQUENTIAL, prefix
+from analogdp.reports.traces import TraceChart
 
 _FONT = {"family": "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": 13, "color": BLACK}
 _LINES = {"showline": True, "linecolor": GREY, "gridcolor": "#e8eaee", "zeroline": False}
@@ -43,6 +44,30 @@ def chart_figure(chart: Chart, metrics: Metrics) -> go.Figure:
             figure.update_yaxes(dtick="D2", minorloglabels="complete", row=1, col=column)
     figure = _styled(figure, 340)
     figure.update_layout(legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"})
+    return figure
+
+
+def trace_figure(chart: TraceChart) -> go.Figure:
+    """Units over the time since the samples were presented; a click on a unit's name hides it everywhere."""
+    titles = [presentation.title for presentation in chart.presentations]
+    figure = make_subplots(rows=1, cols=len(titles), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.03)
+    for column, presentation in enumerate(chart.presentations, start=1):
+        for trace in presentation.traces:
+            line = go.Scatter(
+                x=presentation.times,
+                y=trace.values.astype(np.float32),
+                name=trace.unit,
+                legendgroup=trace.unit,
+                showlegend=column == 1 and trace.dash == "solid",
+                mode="lines",
+                line={"color": trace.colour, "width": 1.5, "dash": trace.dash},
+                hovertemplate=f"{trace.compartment} at %{{x:.4g}}: %{{y:.4g}}",
+            )
+            figure.add_trace(line, row=1, col=column)
+        figure.update_xaxes(title=chart.axis, row=1, col=column)
+    figure.update_yaxes(title=chart.quantity, row=1, col=1)
+    figure = _styled(figure, 380)
+    figure.update_layout(legend={"x": 1.02, "xanchor": "left"}, margin={"r": 100})
     return figure
 
 

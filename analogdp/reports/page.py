@@ -14,9 +14,10 @@ from plotly.offline import get_plotlyjs
 from analogdp.reports.cells import CrossbarSummary
 from analogdp.reports.curves import Chart
 from analogdp.reports.facts import Fact, Row, card_rows, file_rows, headline, provenance_rows, status
-from analogdp.reports.figures import chart_figure, distribution_figure, weight_maps, write_maps
+from analogdp.reports.figures import chart_figure, distribution_figure, trace_figure, weight_maps, write_maps
 from analogdp.reports.source import RunFiles
 from analogdp.reports.style import MOST_LINES, count, quantity
+from analogdp.reports.traces import Traces
 
 # Nothing may be loaded from anywhere, and nothing sent: the page works from a disk without a network.
 _POLICY = (
@@ -33,19 +34,23 @@ class _Part:
     figures: Mapping[str, go.Figure]
 
 
-def page(run: RunFiles, charts: Sequence[Chart], crossbars: Sequence[CrossbarSummary], omitted: int) -> str:
+def page(
+    run: RunFiles, charts: Sequence[Chart], crossbars: Sequence[CrossbarSummary], traces: Traces, omitted: int
+) -> str:
     """The whole page.
 
     Args:
         run: what the run left.
         charts: figures over the epochs.
         crossbars: the synapses to show.
+        traces: what was recorded.
         omitted: how many more synapses there are.
     """
     name = escape(str(run.scenario.get("name", run.directory.name)))
     parts = [
         _header(run, name),
         _training(run, charts),
+        _traces(traces),
         _crossbars(crossbars, omitted),
         _cards(crossbars),
         _origin(run),
@@ -98,6 +103,20 @@ def _training(run: RunFiles, charts: Sequence[Chart]) -> _Part:
     if not any(chart.name == "pulses" for chart in charts):
         html.append('<p class="caption">No write pulses were applied.</p>')
     return _Part("\n".join(filter(None, html)), {chart.name: chart_figure(chart, run.metrics) for chart in charts})
+
+
+def _traces(traces: Traces) -> _Part:
+    if not traces.charts:
+        return _Part("", {})
+    html = ["<h2>Traces</h2>"]
+    for chart in traces.charts:
+        html += [
+            f'<h3>{escape(chart.title)}</h3>\n<p class="caption">{escape(chart.caption)}</p>',
+            _place(chart.name, chart.title),
+        ]
+    more = f"{count(traces.omitted)} more records" if traces.omitted else "Everything that was recorded"
+    html.append(f'<p class="caption">{more} {"are" if traces.omitted else "is"} in recordings.h5.</p>')
+    return _Part("\n".join(html), {chart.name: trace_figure(chart) for chart in traces.charts})
 
 
 def _crossbars(crossbars: Sequence[CrossbarSummary], omitted: int) -> _Part:

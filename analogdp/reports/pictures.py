@@ -15,21 +15,27 @@ from analogdp.reports.cells import CrossbarSummary, Histogram, Values, largest
 from analogdp.reports.curves import Chart, Panel
 from analogdp.reports.source import Metrics
 from analogdp.reports.style import DIVERGING, GREY, MINUS, MOST_LINES, PLUS, SEQUENTIAL, prefix
+from analogdp.reports.traces import TraceChart
 
 RESOLUTION = 150
 _DASHES = {"solid": "-", "dash": "--", "dot": ":"}
 
 
 def write_pictures(
-    folder: Path, charts: Iterable[Chart], metrics: Metrics, crossbars: Iterable[CrossbarSummary]
+    folder: Path,
+    charts: Iterable[Chart],
+    metrics: Metrics,
+    crossbars: Iterable[CrossbarSummary],
+    traces: Iterable[TraceChart] = (),
 ) -> list[Path]:
     """Draw all figures into ``folder``, which is made if need be.
 
     Returns:
-        The files: one for each chart, and three for each crossbar (of its first chip, where chips differ).
+        The files: one for each chart and each record, and three for each crossbar (of its first chip, where chips differ).
     """
     folder.mkdir(exist_ok=True)
     written = [_save(folder / f"{chart.name}.png", draw_chart(chart, metrics)) for chart in charts]
+    written += [_save(folder / f"{chart.name}.png", draw_traces(chart)) for chart in traces]
     for summary in crossbars:
         for kind, draw in (("conductances", draw_distributions), ("weights", draw_weights), ("writes", draw_writes)):
             written.append(_save(folder / f"synapse{summary.layer}_{kind}.png", draw(summary)))
@@ -41,6 +47,28 @@ def draw_chart(chart: Chart, metrics: Metrics) -> Figure:
     figure, axes = _canvas(max(6.4, 5.2 * len(chart.panels)), 3.6, len(chart.panels))
     for axis, panel in zip(axes, chart.panels, strict=True):
         _draw_panel(axis, panel, metrics)
+    figure.suptitle(chart.title)
+    return figure
+
+
+def draw_traces(chart: TraceChart) -> Figure:
+    """Units over the time since the samples were presented, one panel for each presentation."""
+    figure, axes = _canvas(max(7.6, 5.2 * len(chart.presentations) + 1.6), 3.8, len(chart.presentations))
+    for axis, presentation in zip(axes, chart.presentations, strict=True):
+        for trace in presentation.traces:
+            axis.plot(
+                presentation.times,
+                trace.values,
+                _DASHES[trace.dash],
+                label=f"{trace.unit}, {trace.compartment}",
+                color=trace.colour,
+                linewidth=1.2,
+            )
+        axis.set(title=presentation.title, xlabel=chart.axis)
+        axis.sharey(axes[0])
+        axis.grid(color="#e8eaee")
+    axes[0].set_ylabel(chart.quantity)
+    axes[-1].legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.suptitle(chart.title)
     return figure
 

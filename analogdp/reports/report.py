@@ -12,6 +12,7 @@ from analogdp.reports.curves import charts
 from analogdp.reports.page import page
 from analogdp.reports.pictures import write_pictures
 from analogdp.reports.source import read_run
+from analogdp.reports.traces import Traces, read_traces
 from analogdp.runs.directory import PLOTS, REPORT
 
 MOST_CROSSBARS = 12
@@ -45,9 +46,10 @@ def write_report(directory: Path) -> Path:
     chips = min(MOST_CHIPS_MAPPED, MOST_MAPPED // max(len(shown), 1))
     crossbars = [_summary(run.conductances, layer, chips) for layer in shown if run.conductances]
     drawn = charts(run.metrics)
-    write_pictures(run.directory / PLOTS, drawn, run.metrics, crossbars)
+    traces = read_traces(run.recordings) if run.recordings else Traces()
+    write_pictures(run.directory / PLOTS, drawn, run.metrics, crossbars, traces.charts)
     target = run.directory / REPORT
-    write_text(target, page(run, drawn, crossbars, omitted=len(layers) - len(crossbars)))
+    write_text(target, page(run, drawn, crossbars, traces, omitted=len(layers) - len(crossbars)))
     return target
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from analogdp.errors import InputError
-from analogdp.runs.directory import CONDUCTANCES, JOURNAL, MANIFEST, METRICS, SCENARIO
+from analogdp.runs.directory import CONDUCTANCES, JOURNAL, MANIFEST, METRICS, RECORDINGS, SCENARIO
 from analogdp.runs.metrics import Journal, as_table
 from analogdp.scenario.yaml import read_yaml
 
@@ -85,6 +85,7 @@ class RunFiles:
         manifest: what ``manifest.json`` says; keys may be missing.
         metrics: the evaluations.
         conductances: the file of the trained crossbars, or None if the run has none.
+        recordings: the file of the traces, or None if the run has none.
     """
 
     directory: Path
@@ -93,6 +94,7 @@ class RunFiles:
     manifest: Mapping[str, Any]
     metrics: Metrics
     conductances: Path | None
+    recordings: Path | None
 
 
 def read_run(directory: Path) -> RunFiles:
@@ -104,7 +106,6 @@ def read_run(directory: Path) -> RunFiles:
     for name in (SCENARIO, MANIFEST):
         if not (directory / name).is_file():
             raise InputError(f"{directory} has no {name}; give the directory of a run, such as runs/quickstart-1")
-    conductances = directory / CONDUCTANCES
     scenario = read_yaml(directory / SCENARIO).data
     return RunFiles(
         directory=directory,
@@ -112,8 +113,13 @@ def read_run(directory: Path) -> RunFiles:
         scenario_text=(directory / SCENARIO).read_text(),
         manifest=_read_manifest(directory / MANIFEST),
         metrics=_read_metrics(directory, omit=() if _settles(scenario) else ("settled_fraction",)),
-        conductances=conductances if conductances.is_file() else None,
+        conductances=_if_there(directory / CONDUCTANCES),
+        recordings=_if_there(directory / RECORDINGS),
     )
+
+
+def _if_there(path: Path) -> Path | None:
+    return path if path.is_file() else None
 
 
 def _read_manifest(path: Path) -> Mapping[str, Any]:
