@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 from torch import Tensor
 
 from analogdp.dynamics.integrators import Eigenvalues, Integrator, Target
@@ -17,10 +14,6 @@ from analogdp.streams import Stream
 
 Product = Callable[[Tensor], Tensor]
 """A real matrix times a flat tensor."""
-
-Vector = NDArray[np.float64]
-End = Literal["LM", "LR", "SR"]
-"""Largest modulus, largest and smallest real part, as ARPACK calls them."""
 
 DENSE_SIZE = 200
 """Up to this size a matrix is written out: surer than Arnoldi iterations, and as quick."""
@@ -30,6 +23,9 @@ SHORTEST, LONGEST = 1e-6, 1e4
 
 ROUNDING = 1e-12
 """A growth of this much above 1 is one."""
+
+NOISE_MARGIN = 100
+"""A new direction shorter than this many times the rounding of a difference quotient is nothing but that."""
 
 
 def stable_step_limit(
@@ -96,38 +92,44 @@ def largest_stable_step(method: type[Integrator], eigenvalues: Eigenvalues, tau:
     return float(low) * tau
 
 
-def extreme_eigenvalues(product: Product, like: Tensor, count: int = 6) -> Eigenvalues:
-    """The eigenvalues of a real matrix that are furthest out: of largest modulus, and of largest and smallest real part.
+def extreme_eigenvalues(product: Product, like: Tensor, directions: int = 60) -> Eigenvalues:
+    """The eigenvalues of a real matrix that are furthest out, in all directions of the complex plane.
+
+    By Arnoldi's iteration without restarts: the outermost eigenvalues are found first, and few layers of neurons have few that
+    matter. A restarted one (ARPACK's) would wait in vain for those of transposed nudging, which all are zero.
 
     Args:
         product: the matrix times a flat tensor.
         like: a tensor of the right size, device and dtype.
-        count: how many at each end. A matrix of up to 200 rows gives all of its eigenvalues.
+        directions: products with the matrix, at most. A matrix of up to 200 rows gives all of its eigenvalues.
 
     Returns:
-        Complex, unordered; to about four digits if the matrix is large.
+        Complex, unordered; with the outermost ones, to about three digits, come estimates of others further in.
     """
     size = like.numel()
-
-    def apply(vector: Vector) -> Vector:
-        values = torch.as_tensor(vector.ravel(), dtype=like.dtype, device=like.device)
-        return np.asarray(product(values).double().cpu())
-
     if size <= DENSE_SIZE:
-        return np.linalg.eigvals(np.stack([apply(row) for row in np.eye(size)], axis=1)).astype(np.complex128)
-    start: Vector = Stream(0, "eigenvalues", dtype=torch.float64).normal((size,))[0].numpy()
-    operator = LinearOperator((size, size), matvec=apply, dtype=np.float64)
-    ends: tuple[End, ...] = ("LM", "LR", "SR")
-    return np.concatenate([_outermost(operator, end, count, start) for end in ends])
+        columns = [product(row).clone() for row in torch.eye(size, dtype=like.dtype, device=like.device)]
+        return _eigenvalues(torch.stack(columns, dim=1))
+    basis, matrix = like.new_zeros(directions + 1, size), torch.zeros(directions + 1, directions, dtype=torch.float64)
+    start = Stream(0, "eigenvalues", dtype=torch.float64).normal((size,))[0].to(like)
+    basis[0] = start / start.norm()
+    noise = NOISE_MARGIN * torch.finfo(like.dtype).eps ** (2 / 3)
+    for index in range(directions):
+        known, left = basis[: index + 1], product(basis[index])
+        for _ in range(2):  # once is not enough in the presence of rounding
+            parts = known @ left
+            left = left - parts @ known
+            matrix[: index + 1, index] += parts.cpu()
+        length = float(left.norm())
+        if length <= noise * float(matrix.abs().max()):
+            break
+        matrix[index + 1, index] = length
+        basis[index + 1] = left / length
+    return _eigenvalues(matrix[: index + 1, : index + 1])
 
 
-def _outermost(operator: LinearOperator, end: End, count: int, start: Vector) -> Eigenvalues:
-    """ARPACK's eigenvalues at one end; where many lie close together, the few that have converged, the outermost first."""
-    try:
-        found, _ = eigs(operator, count, which=end, v0=start, ncv=6 * count, tol=1e-5)
-    except ArpackNoConvergence as error:
-        found = error.eigenvalues.astype(np.complex128)
-    return found
+def _eigenvalues(matrix: Tensor) -> Eigenvalues:
+    return np.asarray(torch.linalg.eigvals(matrix.double().cpu()), dtype=np.complex128)
 
 
 def jacobian_product(field: Target, state: Tensor, width: float | None = None, time: float = 0.0) -> Product:

@@ -138,13 +138,14 @@ def test_an_exponential_method_is_refused_a_step_that_its_slow_neurons_alone_wou
 def dyadic_field(make_network):
     """The field of a settled batch: ``dyadic_field(model, gain)`` has weights ``gain`` times as large as usual."""
 
-    def make(model, gain, alpha, activation="tanh"):
+    def make(model, gain, alpha, activation="tanh", layers=(6, 7, 5, 4)):
         neuron = {"model": model, "alpha": alpha, "beta": 0.9, "activation": activation}
-        network = make_network((6, 7, 5, 4), neuron=neuron)
+        network = make_network(layers, neuron=neuron)
         for synapse in network.synapses:
             synapse.weights.mul_(gain)
         field = Field(network, 2)
-        field.clamp(random(1, 2, 6), torch.softmax(random(1, 2, 4, seed=1), -1), 0.9)
+        inputs, label = random(1, 2, layers[0]), torch.softmax(random(1, 2, layers[-1], seed=1), -1)
+        field.clamp(inputs, label, 0.9)
         state = field.new_state()
         for _ in range(3000):
             state.lerp_(field(state, 0.0), 0.05)
@@ -212,6 +213,26 @@ def test_the_outermost_eigenvalues_of_a_large_matrix_are_those_of_numpy():
     expected = np.linalg.eigvals(matrix.numpy())
     for measure in (np.abs, np.real, lambda values: -np.real(values)):
         assert measure(found).max() == pytest.approx(measure(expected).max(), abs=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("model", "alpha", "gain"), [("dp", 0.9, 1.0), ("dp", 0.5, 1.5), ("dp_transposed", 0.3, 1.5)])
+def test_sixty_products_tell_the_outermost_eigenvalues_of_a_network(dyadic_field, model, alpha, gain):
+    """Of 400 neurons and compartments, to 1% of those of the Jacobian written out."""
+    field, rest = dyadic_field(model, gain, alpha, "relu", (20, 50, 40, 10))
+    product = jacobian_product(field, rest)
+    whole = torch.stack([product(row) for row in torch.eye(rest.numel(), dtype=rest.dtype)], dim=1)
+    found, expected = extreme_eigenvalues(product, rest), np.linalg.eigvals(whole.numpy())
+    assert len(found) <= 60 < 400 == len(expected)
+    for measure in (np.abs, np.real, lambda values: -np.real(values)):
+        assert measure(found).max() == pytest.approx(measure(expected).max(), rel=0.01)
+
+
+def test_the_iteration_ends_when_there_is_no_further_direction(dyadic_field):
+    """The Jacobian of three layers with transposed nudging is zero in its sixth power; rounding adds one or two products."""
+    field, rest = dyadic_field("dp_transposed", 2.0, 0.0, "relu", (20, 50, 40, 10))
+    found = extreme_eigenvalues(jacobian_product(field, rest), rest)
+    assert len(found) <= 8
+    assert np.abs(found).max() < 0.05
 
 
 def test_a_small_matrix_gives_all_its_eigenvalues():
