@@ -1,7 +1,8 @@
 """How weights change: plasticity rules, optimizers and training."""
 
+from analogdp.learning.base import Progress
 from analogdp.learning.evaluation import Evaluation, evaluate
 from analogdp.learning.plasticity import contrastive_hebbian
-from analogdp.learning.trainer import Progress, Trainer
+from analogdp.learning.trainer import Trainer
 
 __all__ = ["Evaluation", "Progress", "Trainer", "contrastive_hebbian", "evaluate"]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 import torch
@@ -12,9 +11,19 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.data import Dataset
-from analogdp.dynamics import Clock, Settling, Simulation, Watcher
+from analogdp.dynamics import Clock, Settling, Simulation
 from analogdp.errors import Problem
-from analogdp.learning.evaluation import Interval, evaluate
+from analogdp.learning.base import (
+    Progress,
+    SampleOrder,
+    Watch as Watch,
+    calibrate,
+    metric_rows,
+    prefixed,
+    tested_columns,
+    unprefixed,
+)
+from analogdp.learning.evaluation import Interval
 from analogdp.learning.optimizers import WeightUpdater
 from analogdp.learning.plasticity import PlasticityRule
 from analogdp.network import Network
@@ -24,11 +33,6 @@ from analogdp.scenario.schema import LearningSettings, Scenario
 from analogdp.scenario.settings import NameIn
 from analogdp.streams import Stream
 from analogdp.synapses.base import LocalUpdate
-
-CALIBRATION_SAMPLES = 64
-
-Watch = Callable[[int], Watcher | None]
-"""Who watches the presentation after so many weight updates, if anybody does."""
 
 
 class SettleThenUpdateSettings(LearningSettings):
@@ -84,25 +88,6 @@ class SettleThenUpdateSettings(LearningSettings):
         return problems
 
 
-@dataclass(frozen=True)
-class Progress:
-    """One weight update, averaged over chips and samples.
-
-    Attributes:
-        update: updates done.
-        epoch: the epoch that the update belongs to, from 1.
-        loss: mean loss of the batch before the update.
-        accuracy: share of samples classified correctly, None for regression.
-        settle_steps: steps taken.
-    """
-
-    update: int
-    epoch: int
-    loss: float
-    accuracy: float | None
-    settle_steps: float
-
-
 @registry.trainers.register("settle_then_update")
 class Trainer:
     """Trains a network on a data set; all randomness is a function of the scenario's seed and the update's number.
@@ -125,7 +110,9 @@ class Trainer:
         self.update = 0
         self.watch: Watch = lambda update: None
         clock: Clock = registry.clocks.get(scenario.dynamics.clock).build(scenario.dynamics)
-        self.simulation = Simulation(network, clock, scenario.noise, tau=scenario.neuron.tau)
+        self.simulation = Simulation(
+            network, clock, scenario.noise, tau=scenario.neuron.tau, compiled=scenario.run.compile
+        )
         self._rule: PlasticityRule = registry.plasticity.get(settings.rule)
         self._updater = WeightUpdater(
             network,
@@ -137,9 +124,8 @@ class Trainer:
         )
         self._stream = Stream(scenario.seed, "learning", network.chip_indices, network.device, network.dtype)
         self._interval = Interval(network.chips, network.device)
-        self._order = torch.empty(0, dtype=torch.int64)
-        self._order_epoch = -1
-        self._calibrate()
+        self._order = SampleOrder(self._stream.child("order"), len(self.dataset.train_inputs))
+        calibrate(self.simulation, self.dataset, self._beta)
 
     @property
     def updates_per_epoch(self) -> int:
@@ -162,7 +148,7 @@ class Trainer:
         """
         epoch, batch = divmod(self.update, self.updates_per_epoch)
         if batch == 0 and epoch > 0:
-            self._calibrate()
+            calibrate(self.simulation, self.dataset, self._beta)
         rows = self._batch(epoch, batch)
         inputs, targets = self.dataset.train_inputs[rows].unsqueeze(0), self.dataset.train_targets[rows].unsqueeze(0)
         stream = self._stream.at(self.update)
@@ -184,51 +170,33 @@ class Trainer:
 
     def evaluate(self) -> list[dict[str, float | int]]:
         """Test the network as it is and report the training since the last evaluation; one row for each chip."""
-        data, stream = self.dataset, self._stream.at(self.update).child("evaluation")
-        test = (data.test_inputs, data.test_targets, data.test_labels)
-        noise_free = evaluate(self.simulation, *test, stream, quiet=True)
-        noisy = evaluate(self.simulation, *test, stream) if self.simulation.noisy else noise_free
-        columns = {
-            **self._interval.columns(),
-            **noisy.columns("test_{}"),
-            **noise_free.columns("test_{}_noise_free"),
-        }
+        stream = self._stream.at(self.update).child("evaluation")
+        columns = self._interval.columns() | tested_columns(self.simulation, self.dataset, stream)
         self._interval = Interval(self.network.chips, self.network.device)
-        return [
-            {
-                "epoch": self.epoch,
-                "update": self.update,
-                "chip": chip,
-                **{name: values[row] for name, values in columns.items()},
-            }
-            for row, chip in enumerate(self.network.chip_indices)
-        ]
+        return metric_rows(self.epoch, self.update, self.network.chip_indices, columns)
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that training goes on from, by flat names."""
         return {
             "trainer.update": torch.tensor(self.update),
-            **_prefixed("network", self.network.state_dict()),
-            **_prefixed("optimizer", self._updater.tensors()),
-            **_prefixed("interval", self._interval.tensors()),
+            **prefixed("network", self.network.state_dict()),
+            **prefixed("optimizer", self._updater.tensors()),
+            **prefixed("interval", self._interval.tensors()),
         }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go back to the moment of :meth:`tensors`."""
         self.update = int(tensors["trainer.update"])
-        self.network.load_state_dict(_unprefixed("network", tensors))
-        self._updater.restore(_unprefixed("optimizer", tensors))
-        self._interval.restore(_unprefixed("interval", tensors))
+        self.network.load_state_dict(unprefixed("network", tensors))
+        self._updater.restore(unprefixed("optimizer", tensors))
+        self._interval.restore(unprefixed("interval", tensors))
 
     @property
     def _beta(self) -> float:
         return self.network.neurons[-1].beta
 
     def _batch(self, epoch: int, batch: int) -> Tensor:
-        if self._order_epoch != epoch:
-            order = self._stream.child("order").at(epoch).permutation(len(self.dataset.train_inputs))
-            self._order, self._order_epoch = order.to(self.network.device), epoch
-        return self._order[batch * self.settings.batch : (batch + 1) * self.settings.batch]
+        return self._order.of(epoch)[batch * self.settings.batch : (batch + 1) * self.settings.batch]
 
     def _local_updates(self, inputs: Tensor, settling: Settling) -> list[LocalUpdate]:
         neurons = self.network.neurons
@@ -245,31 +213,3 @@ class Trainer:
         for name, synapse in named_synapses(self.network).items():
             if synapse.volatile and timestep is not None:
                 synapse.relax(steps.to(self.network.dtype) * timestep, stream.child(f"retention/{name}"))
-
-    def _calibrate(self) -> None:
-        """Show converters typical values: what a quietly settled, nudged batch sends up and down."""
-        if not any(synapse.calibrated for synapse in named_synapses(self.network).values()):
-            return
-        inputs = self.dataset.train_inputs[:CALIBRATION_SAMPLES].unsqueeze(0)
-        self.simulation.present(inputs, self.dataset.train_targets[:CALIBRATION_SAMPLES].unsqueeze(0), self._beta)
-        state = self.simulation.settle().state
-        neurons = self.network.neurons
-        up = [
-            inputs.expand(self.network.chips, -1, -1),
-            *(neuron.upward(own) for neuron, own in zip(neurons, state, strict=True)),
-        ]
-        paths = zip(self.network.synapses, self.network.feedback_paths, strict=True)
-        for (synapse, path), neuron, below, own in zip(paths, neurons, up, state, strict=False):
-            down = neuron.downward(own)
-            synapse.calibrate(below, down)
-            if path is not None:
-                path.calibrate(down, below)
-
-
-def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
-
-
-def _unprefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    start = f"{prefix}."
-    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}

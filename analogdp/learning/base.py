@@ -1,0 +1,109 @@
+"""What all trainers share: the order of samples, tests, typical values for converters, and names of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from analogdp.data import Dataset
+from analogdp.dynamics import Simulation, Watcher
+from analogdp.learning.evaluation import evaluate
+from analogdp.network.feedback import named_synapses
+from analogdp.streams import Stream
+
+CALIBRATION_SAMPLES = 64
+
+Watch = Callable[[int], Watcher | None]
+"""Who watches the presentation after so many weight updates, if anybody does."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One weight update, averaged over chips and samples.
+
+    Attributes:
+        update: updates done.
+        epoch: the epoch that the update belongs to, from 1.
+        loss: mean loss of the batch before the update.
+        accuracy: share of samples classified correctly, None for regression.
+        settle_steps: steps taken.
+    """
+
+    update: int
+    epoch: int
+    loss: float
+    accuracy: float | None
+    settle_steps: float
+
+
+class SampleOrder:
+    """A random order of the training samples for each epoch.
+
+    Args:
+        stream: of all epochs' orders.
+        samples: how many there are.
+    """
+
+    def __init__(self, stream: Stream, samples: int) -> None:
+        self._stream, self._samples = stream, samples
+        self._order, self._epoch = torch.empty(0, dtype=torch.int64), -1
+
+    def of(self, epoch: int) -> Tensor:
+        """Indices of all samples ``(samples,)``, where the stream's numbers live."""
+        if self._epoch != epoch:
+            self._order = self._stream.at(epoch).permutation(self._samples).to(self._stream.device)
+            self._epoch = epoch
+        return self._order
+
+
+def calibrate(simulation: Simulation, dataset: Dataset, beta: float) -> None:
+    """Show converters typical values: what a quietly settled batch, nudged by ``beta``, sends up and down."""
+    network = simulation.network
+    if not any(synapse.calibrated for synapse in named_synapses(network).values()):
+        return
+    inputs = dataset.train_inputs[:CALIBRATION_SAMPLES].unsqueeze(0)
+    simulation.present(inputs, dataset.train_targets[:CALIBRATION_SAMPLES].unsqueeze(0), beta)
+    state = simulation.settle().state
+    neurons = network.neurons
+    up = [
+        inputs.expand(network.chips, -1, -1),
+        *(neuron.upward(own) for neuron, own in zip(neurons, state, strict=True)),
+    ]
+    paths = zip(network.synapses, network.feedback_paths, strict=True)
+    for (synapse, path), neuron, below, own in zip(paths, neurons, up, state, strict=False):
+        down = neuron.downward(own)
+        synapse.calibrate(below, down)
+        if path is not None:
+            path.calibrate(down, below)
+
+
+def tested_columns(simulation: Simulation, dataset: Dataset, stream: Stream) -> dict[str, list[float]]:
+    """Metric columns of a test of the network as it is, with noise and without, one value for each chip."""
+    test = (dataset.test_inputs, dataset.test_targets, dataset.test_labels)
+    noise_free = evaluate(simulation, *test, stream, quiet=True)
+    noisy = evaluate(simulation, *test, stream) if simulation.noisy else noise_free
+    return noisy.columns("test_{}") | noise_free.columns("test_{}_noise_free")
+
+
+def metric_rows(
+    epoch: int, update: int, chips: tuple[int, ...], columns: Mapping[str, list[float]]
+) -> list[dict[str, float | int]]:
+    """Columns as one row for each chip."""
+    return [
+        {"epoch": epoch, "update": update, "chip": chip, **{name: values[row] for name, values in columns.items()}}
+        for row, chip in enumerate(chips)
+    ]
+
+
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of one part of a trainer, named among those of all parts."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def unprefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of one part, by their own names."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
