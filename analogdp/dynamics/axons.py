@@ -1,8 +1,8 @@
 """What happens to messages between layers on their way: delays, and events in place of continuous values.
 
-With a threshold, a neuron tells its neighbours only that its message has moved by one threshold up or down since it last said
-so (send-on-delta). What is sent are signed quanta of fixed size, which receivers add up; so a delayed receiver has what the sender
-had a delay ago, whatever was sent since.
+With a threshold, a neuron tells its neighbours only that its message has moved by one threshold up or down since it last
+said so (send-on-delta). What is sent are signed quanta of fixed size, which receivers add up; so a delayed receiver has
+what the sender had a delay ago, whatever was sent since.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class DelaySettings(Settings):
 class ThresholdSettings(Settings):
     """Send-on-delta thresholds, in each direction; null sends continuous values."""
 
-    bottom_up: Thresholds | None = Option(default=None, description="of the mean: one for all, or one per pair of layers")
+    bottom_up: Thresholds | None = Option(
+        default=None, description="of the mean: one for all, or one per pair of layers"
+    )
     top_down: Thresholds | None = Option(default=None, description="of the difference, likewise, lowest pair first")
 
 
@@ -167,9 +169,7 @@ def _each(values: tuple[Any, ...], pairs: int) -> tuple[Any, ...]:
 class _Path:
     """One bundle of axons, in one direction."""
 
-    def __init__(
-        self, steps: int, threshold: float | None, shape: tuple[int, ...], like: Tensor, sent: Tensor
-    ) -> None:
+    def __init__(self, steps: int, threshold: float | None, shape: tuple[int, ...], like: Tensor, sent: Tensor) -> None:
         self.steps, self._threshold, self._sent = steps, threshold, sent
         # What receivers have added up, in whole quanta: exact however many there were.
         self._quanta = like.new_zeros(shape) if threshold is not None else None

@@ -9,45 +9,12 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from analogdp.dynamics.integrators import Noise
+from analogdp.dynamics.noise import Fluctuations
+from analogdp.dynamics.step import Step
+from analogdp.dynamics.stepping import CapturedStepping, Snapshot, Stepping
+from analogdp.errors import InputError
 from analogdp.network import Field, Network, Transmission
 from analogdp.scenario.schema import ClockSettings
-from analogdp.streams import Stream
-
-
-class Step(ABC):
-    """Moves one batch's flat state on, step by step.
-
-    Attributes:
-        normals: flat normal numbers that a step takes where membranes are noisy.
-        capturable: whether a step is work for the device alone, so that a CUDA graph can hold many of them.
-    """
-
-    normals: int = 0
-    capturable: bool = False
-
-    def start(self, stream: Stream) -> None:  # noqa: B027 - most clocks have neither memory nor dice
-        """Samples are presented to a network at rest; the clock's own dice are drawn from ``stream``."""
-
-    def load(self, first: int, count: int) -> None:  # noqa: B027
-        """Have ready what the steps from ``first`` on need."""
-
-    @abstractmethod
-    def move(self, state: Tensor, step: int, row: int, noise: Noise | None, residual: Tensor | None) -> None:
-        """Move a flat state on by one step, in place.
-
-        Args:
-            state: flat.
-            step: steps since the samples were presented.
-            row: which of the loaded steps this is.
-            noise: flat normal numbers, scaled, as integrators take them, or None.
-            residual: receives how far each sample ``(chips, batch)`` is from rest: the largest distance from its target
-                before the step, or the largest jump in a sweep.
-        """
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What goes on from step to step, by name; to be copied into."""
-        return {}
 
 
 class Clock(ABC):
@@ -82,6 +49,20 @@ class Clock(ABC):
     @abstractmethod
     def prepare(self, field: Field) -> Step:
         """What moves the states of a field."""
+
+    def stepping(
+        self, field: Field, state: Tensor, step: Step, noise: Fluctuations, snapshot: Snapshot, compiled: bool
+    ) -> Stepping:
+        """How many steps are computed: as CUDA graphs where the device and the clock can.
+
+        Raises:
+            InputError: steps of this clock cannot be compiled.
+        """
+        if compiled:
+            raise InputError("run.compile: only steps of clock: continuous can be compiled; set it to false")
+        if step.capturable and state.is_cuda:
+            return CapturedStepping(field, state, step, noise, snapshot)
+        return Stepping(field, state, step, noise)
 
     def transmission(self, field: Field) -> Transmission | None:
         """What becomes of the field's messages on their way; None if they arrive at once, as they are."""

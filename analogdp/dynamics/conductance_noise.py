@@ -2,7 +2,8 @@
 
     dG = (G0 - G) dt / correlation + std sqrt(2 / correlation) G dW        (Ito; G0: the programmed conductance)
 
-The mean stays G0. The variance of G / G0 tends to std^2 / (1 - std^2), so ``std`` is the relative standard deviation where it is small.
+The mean stays G0. The variance of G / G0 tends to std^2 / (1 - std^2), so ``std`` is the relative standard deviation where
+it is small.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class ConductanceNoise:
 
     def __init__(self, synapse: Synapse, std: float, ratio: float) -> None:
         self._synapse, self._std, self._ratio = synapse, std, ratio
-        self._cells = synapse.contributions()
+        self._cells = synapse.contributions().clone()
         self.factor = torch.ones_like(self._cells)
         self._shown = torch.empty_like(self._cells[:, 0])
         self._numbers = Blocks(self._cells[0].numel())
@@ -62,11 +63,11 @@ class ConductanceNoise:
 
     def note_cells(self) -> None:
         """Take the programmed conductances as they are now."""
-        self._cells = self._synapse.contributions()
+        self._cells.copy_(self._synapse.contributions())
 
-    def load(self, first: int, count: int) -> None:
+    def load(self, first: int, count: int, hold: bool = False) -> None:
         """Draw what the steps from ``first`` on need."""
-        self._numbers.load(first, count)
+        self._numbers.load(first, count, hold)
 
     def advance(self, row: int) -> Tensor:
         """What the cells show at one of the loaded steps, as weights ``(chips, out, in)``."""

@@ -9,8 +9,11 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.dynamics.axons import AxonSettings
-from analogdp.dynamics.clocks import Step, largest_difference
-from analogdp.dynamics.integrators import Integrator, Noise
+from analogdp.dynamics.clocks import largest_difference
+from analogdp.dynamics.integrators import Euler, ExponentialEuler, Integrator, Noise
+from analogdp.dynamics.noise import Fluctuations
+from analogdp.dynamics.step import Step
+from analogdp.dynamics.stepping import CompiledStepping, Snapshot, Stepping
 from analogdp.dynamics.timed import CHECK_EVERY, TimedClock, TimedSettings
 from analogdp.errors import InputError, Problem
 from analogdp.network import Field, Network
@@ -59,7 +62,7 @@ class ContinuousSettings(TimedSettings):
             problems.append(Problem("dt", refusal))
         if not self.axons.transparent and (method.evaluations > 1 or method.adaptive):
             refusal = (
-                f"{self.integrator} looks at the neurons between two steps, where delayed and event-driven messages are not known; "
+                f"{self.integrator} looks at the neurons between two steps, where delayed messages and events are not known; "
                 "use exp_euler, euler or etd_ab2"
             )
             problems.append(Problem("integrator", refusal))
@@ -73,14 +76,29 @@ class ContinuousSettings(TimedSettings):
         method, noise = self.method, scenario.noise
         present = noise.on_membranes()
         if present and method.strong_order is None:
-            why = "its step control needs a smooth solution" if method.adaptive else "its order rests on a smooth solution"
+            why = (
+                "its step control needs a smooth solution"
+                if method.adaptive
+                else "its order rests on a smooth solution"
+            )
             refusal = f"{self.integrator} takes no noise ({why}), but noise.{present[0]} is set; use exp_euler, etd2rk or sra1"
             return Problem("integrator", refusal)
         fluctuating = noise.needing_time() + [name for name in ("nudging", "asymmetry") if getattr(noise, name)]
         if method.adaptive and fluctuating:
-            refusal = f"an adaptive method cannot follow noise.{fluctuating[0]}, which is new at every dt; use exp_euler"
+            refusal = (
+                f"an adaptive method cannot follow noise.{fluctuating[0]}, which is new at every dt; use exp_euler"
+            )
             return Problem("integrator", refusal)
         return None
+
+    def why_not_compiled(self, scenario: Scenario) -> str | None:
+        if self.integrator not in ("exp_euler", "euler"):
+            return "only steps of exp_euler and euler can be compiled"
+        if not self.axons.transparent:
+            return "messages with delays or thresholds cannot be compiled"
+        names = ("coloured", "nudging", "asymmetry", "conductance")
+        fluctuating = [name for name in names if getattr(scenario.noise, name)]
+        return f"noise.{fluctuating[0]} cannot be compiled" if fluctuating else None
 
     def evaluations(self) -> int:
         """Target evaluations of the longest settling."""
@@ -131,6 +149,20 @@ class Continuous(TimedClock):
                 f"{network.fastest_tau:.3g} s; allowed: up to {limit:.3g} s, or integrator: exp_euler"
             )
 
+    def stepping(
+        self, field: Field, state: Tensor, step: Step, noise: Fluctuations, snapshot: Snapshot, compiled: bool
+    ) -> Stepping:
+        if not compiled:
+            return super().stepping(field, state, step, noise, snapshot, compiled)
+        method = step.integrator if isinstance(step, _ContinuousStep) else None
+        if not isinstance(method, ExponentialEuler | Euler):
+            raise InputError("run.compile: only steps of exp_euler and euler can be compiled; set it to false")
+        if field.transmission is not None:
+            raise InputError("run.compile: messages with delays or thresholds cannot be compiled; set it to false")
+        if noise.sources:
+            raise InputError(f"run.compile: noise of {noise.sources[0]} cannot be compiled; set it to false")
+        return CompiledStepping(field, state, step, noise, method.gain, method.noise_gain)
+
     def prepare(self, field: Field) -> Step:
         return _ContinuousStep(self.method_for(field), field)
 
@@ -143,18 +175,18 @@ class Continuous(TimedClock):
 
 class _ContinuousStep(Step):
     def __init__(self, integrator: Integrator, field: Field) -> None:
-        self._integrator, self._field = integrator, field
+        self.integrator, self._field = integrator, field
         self.normals, self.capturable = integrator.normals, not integrator.adaptive
 
     def start(self, stream: Stream) -> None:
-        self._integrator.start()
+        self.integrator.start()
 
     def move(self, state: Tensor, step: int, row: int, noise: Noise | None, residual: Tensor | None) -> None:
-        field, time = self._field, step * self._integrator.dt
+        field, time = self._field, step * self.integrator.dt
         target = field(state, time)
         if residual is not None:
             largest_difference(field, target, state, residual)
-        self._integrator.step(state, target, field, time, noise)
+        self.integrator.step(state, target, field, time, noise)
 
     def tensors(self) -> dict[str, Tensor]:
-        return self._integrator.tensors()
+        return self.integrator.tensors()

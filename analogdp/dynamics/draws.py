@@ -34,27 +34,31 @@ class Blocks:
         self._stream: Stream | None = None
         self._buffer: Tensor | None = None
         self._block = -1
-        self._held: Tensor | None = None
+        self._held: dict[int, Tensor] = {}
         self._rows: tuple[Tensor, ...] = ()
 
     def start(self, stream: Stream) -> None:
         """Draw from the beginning of ``stream`` from now on."""
         self._stream, self._block = stream, -1
 
-    def load(self, first: int, count: int = 1) -> None:
+    def load(self, first: int, count: int = 1, hold: bool = False) -> None:
         """Have the numbers of some steps ready.
 
-        Several steps are kept in a buffer that stays where it is, so that a captured graph finds them there again.
+        Args:
+            first: step.
+            count: how many steps.
+            hold: keep them in a buffer that stays where it is, for each count, so that a captured graph finds them there
+                again; needed for more than one.
         """
-        if count == 1:
+        if not hold:
             self._rows = (self._at(first),)
             return
-        if self._held is None or self._held.shape[0] != count:
-            one = self._at(first)
-            self._held = one.new_empty((count, *one.shape))
-        for row in range(count):
-            self._held[row].copy_(self._at(first + row))
-        self._rows = self._held.unbind()
+        one = self._at(first)
+        if count not in self._held:
+            self._held[count] = one.new_empty((count, *one.shape))
+        for row, kept in enumerate(self._held[count]):
+            kept.copy_(self._at(first + row))
+        self._rows = self._held[count].unbind()
 
     def row(self, number: int = 0) -> Tensor:
         """The numbers of one of the loaded steps, ``(chips, numbers)``."""
@@ -82,23 +86,23 @@ class FlatNumbers:
         self._layout, self._sets = layout, sets
         self._alone = alone(layout)
         self._blocks = Blocks(sets * self._alone.size, draw)
-        self._flat: list[Tensor] = []
+        self._flat: dict[int, Tensor] = {}
         self._rows: list[tuple[Tensor, ...]] = []
 
     def start(self, stream: Stream) -> None:
         """Draw from the beginning of ``stream`` from now on."""
         self._blocks.start(stream)
 
-    def load(self, first: int, count: int = 1) -> None:
-        """Have the numbers of some steps ready."""
-        self._blocks.load(first, count)
+    def load(self, first: int, count: int = 1, hold: bool = False) -> None:
+        """Have the numbers of some steps ready; arguments as of :meth:`Blocks.load`."""
+        self._blocks.load(first, count, hold)
         loaded = [self._blocks.row(row) for row in range(count)]
         if self._layout.chips == 1:
-            self._rows = [tuple(row[0].view(self._sets, -1).unbind()) for row in loaded]
+            self._rows = [(row[0],) if self._sets == 1 else row[0].view(self._sets, -1).unbind() for row in loaded]
             return
-        if len(self._flat) != count:
-            self._flat = [row.new_empty(self._sets, self._layout.size) for row in loaded]
-            self._rows = [flat.unbind() for flat in self._flat]
+        if count not in self._flat:
+            self._flat[count] = loaded[0].new_empty(count, self._sets, self._layout.size)
+        self._rows = [flat.unbind() for flat in self._flat[count].unbind()]
         for row, flats in zip(loaded, self._rows, strict=True):
             for numbers, flat in zip(row.view(self._layout.chips, self._sets, -1).unbind(1), flats, strict=True):
                 side_by_side(numbers, self._layout, flat)

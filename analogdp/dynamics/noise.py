@@ -25,8 +25,8 @@ class Source(ABC):
         """Begin anew with the numbers of ``stream``."""
 
     @abstractmethod
-    def load(self, first: int, count: int) -> None:
-        """Draw what the steps from ``first`` on need."""
+    def load(self, first: int, count: int, hold: bool) -> None:
+        """Draw what the steps from ``first`` on need; see :meth:`analogdp.dynamics.draws.Blocks.load`."""
 
     @abstractmethod
     def apply(self, row: int) -> None:
@@ -80,6 +80,11 @@ class Fluctuations:
                 field, settings.conductance.std, timestep / settings.conductance.correlation
             )
 
+    @property
+    def sources(self) -> list[str]:
+        """What fluctuates besides the membranes."""
+        return list(self._sources)
+
     def start(self, stream: Stream) -> None:
         """Samples are presented to a network at rest: begin anew."""
         if self._membrane:
@@ -87,12 +92,12 @@ class Fluctuations:
         for name, source in self._sources.items():
             source.start(stream.child(name))
 
-    def load(self, first: int, count: int = 1) -> None:
+    def load(self, first: int, count: int = 1, hold: bool = False) -> None:
         """Draw what the steps from ``first`` on need."""
         if self._membrane:
-            self._membrane.load(first, count)
+            self._membrane.load(first, count, hold)
         for source in self._sources.values():
-            source.load(first, count)
+            source.load(first, count, hold)
 
     def apply(self, row: int = 0) -> Noise | None:
         """Set the field's fluctuations for one of the loaded steps; returns what drives the membranes, or None."""
@@ -127,8 +132,8 @@ class Coloured(Source):
         beginning = stream.child("start").normal((self._process.value.numel() // layout.chips,))
         self._process.start(side_by_side(beginning, layout, torch.empty_like(self._process.value)))
 
-    def load(self, first: int, count: int) -> None:
-        self._numbers.load(first, count)
+    def load(self, first: int, count: int, hold: bool) -> None:
+        self._numbers.load(first, count, hold)
 
     def apply(self, row: int) -> None:
         self._field.disturbance = self._process.advance(self._numbers.row(row)[0])
@@ -150,8 +155,8 @@ class PerSample(Source):
         self._numbers.start(stream)
         self._process.start(stream.child("start").normal((self._field.layout.batch,)).unsqueeze(-1))
 
-    def load(self, first: int, count: int) -> None:
-        self._numbers.load(first, count)
+    def load(self, first: int, count: int, hold: bool) -> None:
+        self._numbers.load(first, count, hold)
 
     def apply(self, row: int) -> None:
         self.act(self._process.advance(self._numbers.row(row).unsqueeze(-1)))
@@ -217,9 +222,9 @@ class Reads(Source):
         for way, k, _, _, blocks in self._reads:
             blocks.start(stream.child(f"{way}{k}"))
 
-    def load(self, first: int, count: int) -> None:
+    def load(self, first: int, count: int, hold: bool) -> None:
         for *_, blocks in self._reads:
-            blocks.load(first, count)
+            blocks.load(first, count, hold)
 
     def apply(self, row: int) -> None:
         noise: dict[str, list[Tensor | None]] = {way: [None] * self._synapses for way in ("forward", "backward")}
@@ -239,11 +244,11 @@ class Conductances(Source):
         for k, synapse in enumerate(self._synapses):
             synapse.start(stream.child(f"synapse{k}"))
 
-    def load(self, first: int, count: int) -> None:
+    def load(self, first: int, count: int, hold: bool) -> None:
         for synapse in self._synapses:
             if self._field.live:
                 synapse.note_cells()
-            synapse.load(first, count)
+            synapse.load(first, count, hold)
 
     def apply(self, row: int) -> None:
         self._field.shown = [synapse.advance(row) for synapse in self._synapses]

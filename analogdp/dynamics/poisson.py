@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, Self
 
+import torch
 from pydantic import Field as Option
 from pydantic import model_validator
 from torch import Tensor
 
 from analogdp import registry
 from analogdp.dynamics.axons import AxonSettings
-from analogdp.dynamics.clocks import Step, largest_difference
+from analogdp.dynamics.clocks import largest_difference
 from analogdp.dynamics.draws import Blocks
 from analogdp.dynamics.integrators import Noise
+from analogdp.dynamics.step import Step
 from analogdp.dynamics.timed import CHECK_EVERY, TimedClock, TimedSettings
 from analogdp.errors import Problem
 from analogdp.network import Field
@@ -43,8 +45,8 @@ class PoissonSettings(TimedSettings):
     def _no_integrator(cls, value: Any) -> Any:
         if isinstance(value, dict) and "integrator" in value:
             refusal = (
-                f"{value['integrator']!r} cannot be used: a random clock moves neurons at its ticks, which no integrator, adaptive "
-                "or not, can follow; remove it, or use clock: continuous"
+                f"{value['integrator']!r} cannot be used: a random clock moves neurons at its ticks, which no integrator, "
+                "adaptive or not, can follow; remove it, or use clock: continuous"
             )
             raise ProblemList([Problem("integrator", refusal)])
         return value
@@ -113,15 +115,15 @@ class _PoissonStep(Step):
     def start(self, stream: Stream) -> None:
         self._dice.start(stream)
 
-    def load(self, first: int, count: int) -> None:
-        self._dice.load(first, count)
+    def load(self, first: int, count: int, hold: bool) -> None:
+        self._dice.load(first, count, hold)
 
     def move(self, state: Tensor, step: int, row: int, noise: Noise | None, residual: Tensor | None) -> None:
         target = self._field(state, step * self._dt)
         if residual is not None:
             largest_difference(self._field, target, state, residual)
         ticks = (self._dice.row(row) < self._probability).to(state.dtype)
-        for gain, own, shape in zip(self._gains, ticks.split(self._sizes, 1), self._shapes, strict=True):
+        for gain, own, shape in zip(self._gains, torch.split(ticks, self._sizes, 1), self._shapes, strict=True):
             gain.copy_(own.reshape(-1, *shape))
         state.addcmul_(self._gain, target.sub_(state), value=self._share)
         if noise is not None:

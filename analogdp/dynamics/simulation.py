@@ -70,13 +70,16 @@ class Settling:
 class _Workspace:
     """The buffers of one batch size."""
 
-    def __init__(self, network: Network, clock: Clock, noise: NoiseSettings, tau: float | None, batch: int) -> None:
+    def __init__(
+        self, network: Network, clock: Clock, noise: NoiseSettings, tau: float | None, batch: int, compiled: bool
+    ) -> None:
         self.field = Field(network, batch)
         self.state = self.field.new_state()
         self.layers = self.field.layout.views(self.state)
         self.field.transmission = self.axons = clock.transmission(self.field)
         self.step = clock.prepare(self.field)
         self.noise = Fluctuations(self.field, noise, clock.timestep, tau, self.step.normals)
+        self.stepping = clock.stepping(self.field, self.state, self.step, self.noise, self, compiled)
         self.residual = torch.empty(self.field.layout.chips, batch, device=network.device, dtype=network.dtype)
         # A chip stops when all its own samples have settled, whichever chips run beside it; alone it needs no copy.
         self.alone = self.field.layout.chips == 1
@@ -141,6 +144,7 @@ class Simulation:
         clock: how time passes.
         noise: what fluctuates, beside the reads of noisy synapses.
         tau: correlation time in seconds of the noise of nudging (its strength and its asymmetry).
+        compiled: let torch.compile fuse several steps, where the clock can.
 
     Attributes:
         step: steps since the samples were presented.
@@ -151,12 +155,17 @@ class Simulation:
     """
 
     def __init__(
-        self, network: Network, clock: Clock, noise: NoiseSettings | None = None, tau: float | None = None
+        self,
+        network: Network,
+        clock: Clock,
+        noise: NoiseSettings | None = None,
+        tau: float | None = None,
+        compiled: bool = False,
     ) -> None:
         clock.check(network)
         self.network, self.clock = network, clock
         self.watcher: Watcher | None = None
-        self._noise, self._tau = noise or NoiseSettings(), tau
+        self._noise, self._tau, self._compiled = noise or NoiseSettings(), tau, compiled
         self._workspaces: dict[int, _Workspace] = {}
         self._current: _Workspace | None = None
         self._stream = Stream(0, "simulation", network.chip_indices, network.device, network.dtype)
@@ -208,7 +217,9 @@ class Simulation:
         """
         batch = inputs.shape[1]
         if batch not in self._workspaces:
-            self._workspaces[batch] = _Workspace(self.network, self.clock, self._noise, self._tau, batch)
+            self._workspaces[batch] = _Workspace(
+                self.network, self.clock, self._noise, self._tau, batch, self._compiled
+            )
         work = self._current = self._workspaces[batch]
         self._quiet = stream is None if quiet is None else quiet
         self._stream = stream or replace(self._stream, name="simulation", indices=())
@@ -232,20 +243,11 @@ class Simulation:
             count = end - self.step
             if self.watcher is not None:
                 count = min(count, self.watcher.every - self.step % self.watcher.every)
-            self._move(count, residual if self.step + count == end else None)
+            last = residual if self.step + count == end else None
+            self._workspace.stepping.move(self.step, count, self._quiet, last)
+            self.step += count
             if self.watcher is not None and self.step % self.watcher.every == 0:
                 self.watcher.look(self)
-
-    def _move(self, steps: int, residual: Tensor | None) -> None:
-        work, quiet = self._workspace, self._quiet
-        for last in range(steps - 1, -1, -1):
-            noise = None
-            if not quiet:
-                work.noise.load(self.step)
-                noise = work.noise.apply()
-            work.step.load(self.step, 1)
-            work.step.move(work.state, self.step, 0, noise, None if last else residual)
-            self.step += 1
 
     def run(self, steps: int, every: int = 1, until: Sequence[Condition] = ()) -> Iterator[tuple[Tensor, ...]]:
         """Move on by ``steps``, yielding the layers' states (views, overwritten later) after every ``every`` steps.

@@ -9,8 +9,9 @@ from pydantic import Field as Option
 from torch import Tensor
 
 from analogdp import registry
-from analogdp.dynamics.clocks import Clock, Step, largest_difference
+from analogdp.dynamics.clocks import Clock, largest_difference
 from analogdp.dynamics.integrators import Noise
+from analogdp.dynamics.step import Step
 from analogdp.network import Field
 from analogdp.scenario.quantities import Ratio
 from analogdp.scenario.schema import ClockSettings, Scenario
@@ -26,8 +27,8 @@ class SweepSettings(ClockSettings):
     clock: Literal["sweep"] = "sweep"
     order: Order = Option(
         default="forward_backward",
-        description="forward_backward: up, and down again; forward: up only; odd_even: layers 1, 3, ... together, then 2, 4, ...; "
-        "random: all layers, in an order drawn anew for every sweep (random-DP)",
+        description="forward_backward: up, and down again; forward: up only; odd_even: layers 1, 3, ... together, then "
+        "2, 4, ...; random: all layers, in an order drawn anew for every sweep (random-DP)",
     )
     sweeps: int | None = Option(
         default=None,
@@ -44,7 +45,9 @@ class SweepSettings(ClockSettings):
 
     def resolved(self, scenario: Scenario) -> Self:
         layers = len(scenario.network.layers) - 1
-        return self.model_copy(update={"sweeps": self.sweeps or (1 if self.order == "forward_backward" else 2 * layers)})
+        return self.model_copy(
+            update={"sweeps": self.sweeps or (1 if self.order == "forward_backward" else 2 * layers)}
+        )
 
     def most_steps(self) -> int:
         """Sweeps of the longest settling."""

@@ -52,7 +52,7 @@ class Field:
 
     Attributes:
         neurons: what each layer's neurons do at this moment.
-        nudging: nudging strength, a number or ``(chips, batch, 1)``.
+        nudging: nudging strength.
         nudging_factor: what it is multiplied by at this moment, ``(chips, batch, 1)``, or None.
         read_noise: normal numbers for the reads of the present step, or None.
         disturbance: added to all targets, a flat tensor or None.
@@ -64,12 +64,15 @@ class Field:
     def __init__(self, network: Network, batch: int) -> None:
         self.network = network
         self.layout = network.layout(batch)
-        self.nudging: Tensor | float = 0.0
+        self.nudging = 0.0
         self.calm()
         self.transmission: Transmission | None = None
         self.live = False
+        self._samples: Tensor | None = None
         self._inputs: Tensor | None = None
         self._label: Tensor | None = None
+        outputs = (self.layout.batch, self.layout.units[-1])
+        self._labels = torch.empty(self.layout.chips, *outputs, device=network.device, dtype=network.dtype)
         # Plain lists: indexing a ModuleList costs as much as a small matrix product.
         self._biases = [layer.bias for layer in network.layers]
         self._synapses, self._feedback_paths = list(network.synapses), network.feedback_paths
@@ -94,7 +97,7 @@ class Field:
             self._parts[key] = self.layout.compartment_views(flat)
         return self._parts[key]
 
-    def clamp(self, inputs: Tensor, label: Tensor | None, nudging: Tensor | float) -> None:
+    def clamp(self, inputs: Tensor, label: Tensor | None, nudging: float) -> None:
         """Present samples to a network at rest.
 
         Args:
@@ -105,10 +108,13 @@ class Field:
         self.rest()
         self.switch(inputs, label, nudging)
 
-    def switch(self, inputs: Tensor, label: Tensor | None, nudging: Tensor | float) -> None:
+    def switch(self, inputs: Tensor, label: Tensor | None, nudging: float) -> None:
         """Present other samples to a network as it is; arguments as of :meth:`clamp`."""
-        self._inputs = inputs.expand(self.layout.chips, -1, -1)
-        self._label = label
+        # Samples stay where they are, for steps that were captured as a graph.
+        if self._samples is None or self._samples.shape != inputs.shape:
+            self._samples = torch.empty(inputs.shape, device=self.network.device, dtype=self.network.dtype)
+        self._inputs = self._samples.copy_(inputs).expand(self.layout.chips, -1, -1)
+        self._label = None if label is None else self._labels.copy_(label.expand_as(self._labels))
         self.nudging = nudging
         self._read_input()
 
@@ -126,6 +132,12 @@ class Field:
             feedback.zero_()
         if self.transmission is not None:
             self.transmission.reset()
+
+    @property
+    def clamped(self) -> tuple[object, ...]:
+        """What a step does with the clamped samples apart from their values, which it finds where they always are."""
+        place = None if self._samples is None else self._samples.data_ptr()
+        return place, self._label is None, self.nudging, self.live
 
     @property
     def output_drive(self) -> Tensor:

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from analogdp import registry
 from analogdp.errors import Problem
 from analogdp.registry import suggestion
+from analogdp.scenario.mismatch import MismatchSettings as MismatchSettings
 from analogdp.scenario.quantities import Ratio, Time
 from analogdp.scenario.settings import NameIn, OneOf, ProblemList, Settings
 from analogdp.scenario.words import shown
@@ -70,6 +71,10 @@ class ClockSettings(Settings, ABC):
     has_time: ClassVar[bool] = True
     """Whether a step takes a known time in seconds."""
 
+    def why_not_compiled(self, scenario: Scenario) -> str | None:
+        """The reason why steps of this clock cannot be compiled, or None if they can."""
+        return f"only steps of clock: continuous can be compiled, not of {self.clock}"
+
     @abstractmethod
     def evaluations(self) -> int:
         """Target evaluations of the longest settling, each with two products per synapse; of a resolved section."""
@@ -113,60 +118,9 @@ class NetworkSettings(Settings):
         ]
 
 
-class Spread(Settings):
-    """How a parameter varies: from neuron to neuron, and further between the compartments of one neuron.
-
-    Compartments lie side by side on a chip and match much better than distant neurons do. How well matters: a difference in
-    gain or offset between them is an error signal that no label asked for.
-    """
-
-    std: Ratio = Field(default=0.0, ge=0, le=1, description="standard deviation from neuron to neuron")
-    compartments: Ratio = Field(
-        default=0.0, ge=0, le=1, description="standard deviation between a neuron's compartments"
-    )
-    distribution: Literal["normal", "lognormal", "uniform"] = Field(
-        default="normal", description="shape of both spreads; lognormal only for factors"
-    )
-
-    def __bool__(self) -> bool:
-        return bool(self.std or self.compartments)
-
-
 def _by_name(name: str) -> Any:
     """A default that pydantic validates into the settings of the part called ``name``."""
     return Field(default=name)
-
-
-def _spread(value: Any) -> Any:
-    return {"std": value} if isinstance(value, int | float | str) else value
-
-
-SpreadField = Annotated[Spread, BeforeValidator(_spread, json_schema_input_type=Ratio | Spread)]
-
-
-class MismatchSettings(Settings):
-    """Device-to-device variation of the neurons; drawn once for every chip. A bare number is a standard deviation."""
-
-    tau: SpreadField = Field(default=Spread(), description="membrane time constant, relative")
-    alpha: SpreadField = Field(
-        default=Spread(), description="push gain, pull gain and mixing weight, each on its own; absolute"
-    )
-    gain: SpreadField = Field(default=Spread(), description="factor of the transfer function, relative")
-    offset: SpreadField = Field(default=Spread(), description="added to the drive, absolute")
-
-    def contradictions(self, scenario: Scenario) -> list[Problem]:
-        problems = [
-            Problem(
-                f"{name}.distribution", f"a lognormal spread needs a positive mean, which {name} has not; use normal"
-            )
-            for name in ("alpha", "offset")
-            if getattr(self, name).distribution == "lognormal"
-        ]
-        if self.alpha.compartments:
-            problems.append(
-                Problem("alpha.compartments", "push, pull and mixing belong to the neuron as a whole; use alpha.std")
-            )
-        return problems
 
 
 class CorrelatedNoise(Settings):
@@ -370,10 +324,17 @@ class RunSettings(Settings):
     threads: int | None = Field(
         default=None, ge=1, le=1024, description="CPU threads; default: 1 for small networks, else all"
     )
+    compile: bool = Field(
+        default=False, description="let torch.compile fuse several time steps; needs a C++ compiler on the CPU"
+    )
     directory: Path = Field(default=Path("runs"), strict=False, description="where run directories are made")
     checkpoint_every: int | None = Field(
         default=None, ge=1, description="weight updates between checkpoints; default: an epoch"
     )
+
+    def contradictions(self, scenario: Scenario) -> list[Problem]:
+        reason = scenario.dynamics.why_not_compiled(scenario) if self.compile else None
+        return [Problem("compile", f"{reason}; set it to false")] if reason else []
 
 
 class Scenario(Settings):

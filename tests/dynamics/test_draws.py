@@ -30,7 +30,7 @@ def test_many_steps_loaded_together_are_those_loaded_one_by_one():
     blocks = Blocks(5)
     blocks.start(stream())
     one_by_one = [at(blocks, step).clone() for step in range(60, 70)]
-    blocks.load(60, 10)
+    blocks.load(60, 10, hold=True)
     for row, numbers in enumerate(one_by_one):
         assert torch.equal(blocks.row(row), numbers)
 
@@ -54,7 +54,7 @@ def test_flat_numbers_of_a_chip_are_the_same_alone_and_among_others(count, commo
     sources[1].start(stream(8))
     for step in (0, 3):
         for source in sources:
-            source.load(step, count)
+            source.load(step, count, hold=count > 1)
         for row in range(count):
             for many, one in zip(sources[0].row(row), sources[1].row(row), strict=True):
                 for a, b in zip(together.views(many), alone.views(one), strict=True):
@@ -91,8 +91,7 @@ def test_an_ornstein_uhlenbeck_process_is_stationary_from_its_first_moment_on(de
     process = OrnsteinUhlenbeck(torch.zeros(count, dtype=torch.float64), 0.2, decay)
     process.start(stream().normal((count,))[0])
     values = [process.value.clone()]
-    for step in range(3):
-        values.append(process.advance(stream().at(step).normal((count,))[0]).clone())
+    values += [process.advance(stream().at(step).normal((count,))[0]).clone() for step in range(3)]
     for value in (values[0], values[-1]):
         assert stats.kstest(value.numpy(), stats.norm(scale=0.2).cdf).pvalue > 0.01
     assert np.corrcoef(values[2], values[3])[0, 1] == pytest.approx(decay, abs=4 / np.sqrt(count))

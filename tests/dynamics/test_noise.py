@@ -64,8 +64,7 @@ def simulated(network, steps: int, batch: int = 400, stream: Stream = STREAM, **
 
 def free_leaks(make_network, units: int = 20):
     """A layer of linear neurons that nothing drives: their state is filtered noise and nothing else."""
-    network = make_network((3, units, 2), neuron={"activation": "identity"}, network={"gain": 0.0, "bias": False})
-    return network
+    return make_network((3, units, 2), neuron={"activation": "identity"}, network={"gain": 0.0, "bias": False})
 
 
 def test_common_noise_moves_the_compartments_together(make_network):
