@@ -17,6 +17,8 @@ The layout of a file (format version 1); ``read_conductances`` of :mod:`analogdp
         target_weights               what the pair was asked to hold: initial weight plus every requested change
         weights                      what the network reads: scale * (plus - minus)
         plus_writes, minus_writes    pulses that each cell received since its fabrication
+    /feedback/<k>                    as /synapses/<k>: crossbars of their own that carry messages down, from layer k+1 to
+                                     layer k; absent where the synapses themselves are read backwards
 
 All arrays of a tile are laid out as the hardware is: rows are word lines (the inputs of the layer), columns are bit
 lines (its outputs). Every numeric data set has an attribute ``unit``. Texts are data sets because HDF5 limits an
@@ -48,6 +50,9 @@ FORMAT = "analogdp conductances"
 FORMAT_VERSION = 1
 FILE_NAME = "conductances.h5"
 
+UPWARD, DOWNWARD = "synapses", "feedback"
+"""Groups of the crossbars that carry messages up, and of those that carry them down."""
+
 CONVENTIONS = "rows are word lines (inputs of the layer), columns are bit lines (outputs of the layer)"
 UNITS = {
     "plus": "siemens",
@@ -73,12 +78,13 @@ def has_cells(network: Network) -> bool:
     return any(True for _ in _tables(network))
 
 
-def _tables(network: Network) -> Iterator[tuple[int, ConductanceTable]]:
-    """The synapses that have cells, one after the other, by number."""
-    for number, synapse in enumerate(network.synapses):
-        table = synapse.conductances()
-        if table is not None:
-            yield number, table
+def _tables(network: Network) -> Iterator[tuple[str, ConductanceTable]]:
+    """The crossbars that have cells, one after the other, with the group that they go to."""
+    for kind, synapses in ((UPWARD, network.synapses), (DOWNWARD, network.feedback_paths)):
+        for number, synapse in enumerate(synapses):
+            table = None if synapse is None else synapse.conductances()
+            if table is not None:
+                yield f"{kind}/{number}", table
 
 
 def write_conductances(path: Path, network: Network, scenario: Scenario) -> Path:
@@ -96,9 +102,8 @@ def write_conductances(path: Path, network: Network, scenario: Scenario) -> Path
         raise InputError(f"{path}: there are no conductances to write: the weights are ideal; use 'synapse: crossbar'")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         _write_header(file, network, scenario)
-        synapses = file.create_group("synapses")
-        for number, table in _tables(network):
-            _write_synapse(synapses.create_group(str(number)), table, network.chip_indices)
+        for name, table in _tables(network):
+            _write_synapse(file.create_group(name), table, network.chip_indices)
     return path
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analogdp.errors import InputError
-from analogdp.exports.hdf5 import FORMAT, FORMAT_VERSION, UNITS
+from analogdp.exports.hdf5 import DOWNWARD, FORMAT, FORMAT_VERSION, UNITS, UPWARD
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
@@ -63,6 +63,7 @@ class CrossbarConductances:
         tile: word lines and bit lines of the largest tile.
         biases: resting drives ``(chips, bit lines)`` of the neurons driven, or None.
         card: the resolved device card.
+        downward: whether it carries messages down instead, from layer ``layer + 1`` to layer ``layer``.
     """
 
     layer: int
@@ -79,6 +80,7 @@ class CrossbarConductances:
     tile: tuple[int, int]
     biases: Floats | None
     card: dict[str, Any]
+    downward: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -107,8 +109,9 @@ class CrossbarConductances:
         return Tile(word_lines, bit_lines, **parts)
 
     def __repr__(self) -> str:
+        place = "feedback to layer" if self.downward else "layer"
         return (
-            f"CrossbarConductances(layer {self.layer}: {self.shape[0]} word lines x {self.shape[1]} bit lines "
+            f"CrossbarConductances({place} {self.layer}: {self.shape[0]} word lines x {self.shape[1]} bit lines "
             f"in {self.grid[0]} x {self.grid[1]} tiles, {_count(len(self.chips), 'chip')}, "
             f"{self.card.get('name', 'device')} {self.low:g} S to {self.high:g} S)"
         )
@@ -124,6 +127,8 @@ class Conductances:
         layers: units of every layer, the clamped input first.
         chips: indices of the chips that were read.
         crossbars: the synapses that were read, in order; those without physical cells are not among them.
+        feedback: crossbars of their own that carry messages down beside these, by the layer they lead to: ``feedback[k]``
+            beside ``conductances[k]``. Empty where the synapses themselves are read backwards.
         versions: of the software that wrote the file.
     """
 
@@ -132,6 +137,7 @@ class Conductances:
     layers: tuple[int, ...]
     chips: tuple[int, ...]
     crossbars: tuple[CrossbarConductances, ...]
+    feedback: dict[int, CrossbarConductances]
     versions: dict[str, str]
 
     def __getitem__(self, layer: int) -> CrossbarConductances:
@@ -143,7 +149,7 @@ class Conductances:
 
     def __repr__(self) -> str:
         head = f"Conductances({self.name}: {'-'.join(map(str, self.layers))}, {_count(len(self.chips), 'chip')})"
-        return "\n".join((head, *(f"  {crossbar!r}" for crossbar in self.crossbars)))
+        return "\n".join((head, *(f"  {crossbar!r}" for crossbar in (*self.crossbars, *self.feedback.values()))))
 
 
 def read_conductances(path: Path | str, layer: int | None = None, chip: int | None = None) -> Conductances:
@@ -151,7 +157,7 @@ def read_conductances(path: Path | str, layer: int | None = None, chip: int | No
 
     Args:
         path: the file, ``conductances.h5`` of a run.
-        layer: read the synapse above this layer only.
+        layer: read the synapse above this layer, and the feedback path beside it, only.
         chip: read the chip with this index only.
 
     Raises:
@@ -201,25 +207,31 @@ def _read(path: Path, file: h5py.File, layer: int | None, chip: int | None) -> C
         raise InputError(
             f"{path}: no conductances of layer {layer}; layers with conductances: {', '.join(map(str, present))}"
         )
+    places = [(written[position], position) for position in positions]
+    upward, downward = (
+        [_read_crossbar(path, file, kind, number, places) for number in _layers(file, kind) if layer in (None, number)]
+        for kind in (UPWARD, DOWNWARD)
+    )
     return Conductances(
         name=str(file.attrs["name"]),
         scenario=file["scenario"].asstr()[()],
         layers=tuple(int(units) for units in file.attrs["layers"]),
-        chips=tuple(written[position] for position in positions),
-        crossbars=tuple(
-            _read_crossbar(path, file, number, [(written[position], position) for position in positions])
-            for number in (present if layer is None else [layer])
-        ),
+        chips=tuple(chip for chip, _ in places),
+        crossbars=tuple(upward),
+        feedback={crossbar.layer: crossbar for crossbar in downward},
         versions=json.loads(file.attrs["versions"]),
     )
 
 
-def _layers(file: h5py.File) -> list[int]:
-    return sorted(int(name) for name in file["synapses"])
+def _layers(file: h5py.File, kind: str = UPWARD) -> list[int]:
+    present = () if kind == DOWNWARD and kind not in file else file[kind]
+    return sorted(int(name) for name in present)
 
 
-def _read_crossbar(path: Path, file: h5py.File, number: int, chips: list[tuple[int, int]]) -> CrossbarConductances:
-    group = file[f"synapses/{number}"]
+def _read_crossbar(
+    path: Path, file: h5py.File, kind: str, number: int, chips: list[tuple[int, int]]
+) -> CrossbarConductances:
+    group = file[f"{kind}/{number}"]
     attributes = group.attrs
     shape = (len(chips), int(attributes["word_lines"]), int(attributes["bit_lines"]))
     if shape[1] * shape[2] * len(UNITS) > path.stat().st_size:
@@ -239,7 +251,7 @@ def _read_crossbar(path: Path, file: h5py.File, number: int, chips: list[tuple[i
             covered += rows * columns
     if covered != np.prod(shape):
         raise ValueError(f"the tiles of layer {number} cover {covered} of {np.prod(shape)} pairs")
-    biases = file.get(f"biases/{number}")
+    biases = file.get(f"biases/{number}") if kind == UPWARD else None
     return CrossbarConductances(
         layer=number,
         chips=tuple(chip for chip, _ in chips),
@@ -250,6 +262,7 @@ def _read_crossbar(path: Path, file: h5py.File, number: int, chips: list[tuple[i
         tile=tile_shape,
         biases=None if biases is None else biases[()][[position for _, position in chips]],
         card=json.loads(group["device_card"].asstr()[()]),
+        downward=kind == DOWNWARD,
     )
 
 

@@ -94,14 +94,19 @@ def memory_parts(scenario: Scenario) -> dict[str, int]:
     """Bytes by what they are for. Plain integers: no layer is large enough to overflow."""
     number = torch.finfo(getattr(torch, scenario.run.dtype)).bits // 8
     layers, chips = scenario.network.layers, scenario.chips
-    cell = scenario.synapse.cell_bytes(number) + scenario.learning.weight_bytes(number)
+    held, learned = scenario.synapse.cell_bytes(number), scenario.learning.weight_bytes(number)
     compartments = len(registry.neurons.get(scenario.neuron.model).compartments)
     rows = 2 * (scenario.learning.batch + TEST_BATCH)
     sources = 2 + 2 * (len(layers) - 1)
     noisy = scenario.noise.membrane or scenario.noise.nudging or scenario.synapse.model != "ideal"
     inputs, outputs = scenario.data.sizes()
+    path = scenario.feedback
+    upward, downward = (sum(map(prod, pairwise(sizes))) for sizes in (layers, layers[1:]))
+    weights = upward * (held + learned)
+    if path.separate:
+        weights += downward * (held + learned if path.learns else held)
     return {
-        "weights": sum(map(prod, pairwise(layers))) * chips * cell,
+        "weights": weights * chips,
         "states": sum(layers) * rows * chips * compartments * STATE_COPIES * number,
         "noise": NOISE_BLOCK * sources * chips * number if noisy else 0,
         # Once as it is read, in single precision, and once as it is used.
@@ -141,6 +146,7 @@ def _free_in_group() -> int | None:
 
 def _seconds(scenario: Scenario) -> float:
     train, test = scenario.data.samples()
+    layers = scenario.network.layers
     epochs, chips = scenario.learning.epochs, scenario.chips
     updates = epochs * -(-train // scenario.learning.batch)
     # Every epoch ends with two tests, with noise and without; and there is one before the first.
@@ -148,7 +154,7 @@ def _seconds(scenario: Scenario) -> float:
     settling = updates * _evaluation_seconds(scenario, scenario.learning.batch)
     settling += tests * _evaluation_seconds(scenario, TEST_BATCH)
     passes = scenario.synapse.cell_bytes(1) + scenario.learning.weight_bytes(1)
-    pairs = pairwise(scenario.network.layers)
+    pairs = [*pairwise(layers), *(pairwise(layers[1:]) if scenario.feedback.learns else ())]
     update = sum(_measure_pass(chips * inputs * outputs) * passes for inputs, outputs in pairs)
     return min(scenario.dynamics.evaluations() * settling + updates * update, float(FOREVER))
 

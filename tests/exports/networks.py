@@ -55,21 +55,39 @@ def fake_network(
     seed: int = 0,
     bias: bool = True,
     dtype: torch.dtype = torch.float32,
+    feedback: bool = False,
 ) -> Any:
-    """What an exporter sees of a network with crossbars."""
+    """What an exporter sees of a network with crossbars, and crossbars of their own for feedback if there are."""
     tables = [table(a, b, len(chips), tile, seed + k, dtype) for k, (a, b) in enumerate(pairwise(sizes))]
-    synapses = [SimpleNamespace(table=cells, conductances=lambda cells=cells: cells) for cells in tables]
+    back = [table(b, a, len(chips), tile, seed + 100 + k, dtype) for k, (a, b) in enumerate(pairwise(sizes))]
+    synapses, paths = ([_synapse(cells) for cells in each] for each in (tables, back))
     biases = [
         torch.arange(len(chips) * units, dtype=dtype).reshape(len(chips), 1, units) if bias else None
         for units in sizes[1:]
     ]
     layers = [SimpleNamespace(bias=values) for values in biases]
-    return SimpleNamespace(chips=len(chips), chip_indices=chips, sizes=sizes, synapses=synapses, layers=layers)
+    return SimpleNamespace(
+        chips=len(chips),
+        chip_indices=chips,
+        sizes=sizes,
+        synapses=synapses,
+        feedback_paths=[None, *paths[1:]] if feedback else [None] * len(synapses),
+        layers=layers,
+    )
+
+
+def _synapse(cells: ConductanceTable) -> Any:
+    return SimpleNamespace(table=cells, conductances=lambda: cells)
 
 
 def ideal_network() -> Any:
     """A network without physical cells."""
     synapses = [SimpleNamespace(conductances=lambda: None)]
     return SimpleNamespace(
-        chips=1, chip_indices=(0,), sizes=(3, 2), synapses=synapses, layers=[SimpleNamespace(bias=None)]
+        chips=1,
+        chip_indices=(0,),
+        sizes=(3, 2),
+        synapses=synapses,
+        feedback_paths=[None],
+        layers=[SimpleNamespace(bias=None)],
     )

@@ -58,6 +58,16 @@ def test_the_file_names_its_format_geometry_card_and_versions(tmp_path: Path) ->
     assert attributes["scale"] == network.synapses[0].conductances().scale
 
 
+def test_a_crossbar_for_feedback_stands_beside_its_synapse_with_word_lines_from_the_layer_above(tmp_path: Path) -> None:
+    network = fake_network(sizes=(5, 3, 2), tile=None, feedback=True)
+    with h5py.File(write_conductances(tmp_path / "c.h5", network, SCENARIO)) as file:
+        assert set(file["synapses"]) == {"0", "1"}
+        assert set(file["feedback"]) == {"1"}
+        plus = file["feedback/1/chip_0/tile_0_0/plus"][()]
+    np.testing.assert_array_equal(plus, network.feedback_paths[1].table.plus[0].T.numpy())
+    assert plus.shape == (2, 3)
+
+
 def test_equal_networks_give_equal_bytes(tmp_path: Path) -> None:
     first = write_conductances(tmp_path / "first.h5", fake_network(seed=3), SCENARIO)
     time.sleep(1.1)  # HDF5 stores times in whole seconds, where it does

@@ -54,6 +54,27 @@ def test_what_was_written_is_read_back_bit_for_bit(
         assert (crossbar.scale, crossbar.low, crossbar.high, crossbar.card) == (expected.scale, 1e-7, 1e-5, CARD)
 
 
+def test_crossbars_for_feedback_are_read_back_by_the_layer_they_lead_to(tmp_path: Path) -> None:
+    network = fake_network(sizes=(5, 4, 3, 2), chips=(4, 7), feedback=True)
+    path = write_conductances(tmp_path / "c.h5", network, SCENARIO)
+    found = read_conductances(path)
+    assert [crossbar.layer for crossbar in found.crossbars] == [0, 1, 2]
+    assert sorted(found.feedback) == [1, 2]
+    for k, crossbar in found.feedback.items():
+        np.testing.assert_array_equal(crossbar.weights, network.feedback_paths[k].table.weights.mT.numpy())
+        assert crossbar.downward
+        assert crossbar.biases is None
+    assert "feedback to layer 2: 2 word lines x 3 bit lines" in repr(found)
+    alone = read_conductances(path, layer=1, chip=7)
+    assert list(alone.feedback) == [1]
+    np.testing.assert_array_equal(alone.feedback[1].plus, found.feedback[1].plus[1:])
+    assert read_conductances(path, layer=0).feedback == {}
+
+
+def test_a_file_without_crossbars_for_feedback_has_none(written: Path) -> None:
+    assert read_conductances(written).feedback == {}
+
+
 def test_one_layer_and_one_chip_can_be_read_alone(written: Path) -> None:
     everything = read_conductances(written)
     alone = read_conductances(written, layer=1, chip=7)
@@ -137,6 +158,10 @@ def _drop_data(file: h5py.File) -> None:
     del file["synapses/0/chip_4/tile_1_0/minus"]
 
 
+def _drop_all_synapses(file: h5py.File) -> None:
+    del file["synapses"]
+
+
 def _claim_a_huge_array(file: h5py.File) -> None:
     file["synapses/0"].attrs["word_lines"] = 10**12
 
@@ -145,7 +170,7 @@ def _claim_no_tiles(file: h5py.File) -> None:
     file["synapses/0"].attrs["tile_bit_lines"] = 0
 
 
-@pytest.mark.parametrize("damage", [_drop_tile, _drop_data, _claim_a_huge_array, _claim_no_tiles])
+@pytest.mark.parametrize("damage", [_drop_tile, _drop_data, _drop_all_synapses, _claim_a_huge_array, _claim_no_tiles])
 def test_a_file_with_missing_or_impossible_parts_is_refused(written: Path, damage: object) -> None:
     with h5py.File(written, "a") as file:
         damage(file)  # type: ignore[operator]

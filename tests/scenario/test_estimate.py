@@ -35,6 +35,17 @@ def test_the_weights_memory_follows_from_their_number():
     assert double == 2 * small
 
 
+def test_feedback_paths_take_memory_for_their_weights_and_as_far_as_they_learn_for_updates():
+    layers = (64, 300, 200, 10)
+    own, random, learning = (
+        memory_parts(scenario(network={"layers": layers}, feedback=path))["weights"]
+        for path in ("transposed", "random", "kolen_pollack")
+    )
+    beside = 300 * 200 + 200 * 10
+    assert random - own == beside * 4
+    assert learning - own == beside * 4 * 4
+
+
 def test_every_part_grows_with_what_it_is_for():
     small = memory_parts(scenario())
     large = memory_parts(scenario(chips=4, noise={"membrane": 0.01}, learning={"batch": 512}, synapse="crossbar"))
