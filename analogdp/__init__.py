@@ -18,17 +18,20 @@ if TYPE_CHECKING:
     from analogdp.exports import read_conductances
     from analogdp.runs import Observer
     from analogdp.scenario import Scenario, load_scenario
+    from analogdp.verification.comparison import Verification, verify
 
 __all__ = [
     "Observer",
     "Result",
     "Scenario",
+    "Verification",
     "__version__",
     "load_scenario",
     "open_run",
     "read_conductances",
     "resume",
     "run",
+    "verify",
 ]
 
 try:
@@ -40,11 +43,13 @@ _HOMES = {
     "Observer": "analogdp.runs",
     "Result": "analogdp.api",
     "Scenario": "analogdp.scenario",
+    "Verification": "analogdp.verification.comparison",
     "load_scenario": "analogdp.scenario",
     "open_run": "analogdp.api",
     "read_conductances": "analogdp.exports",
     "resume": "analogdp.api",
     "run": "analogdp.api",
+    "verify": "analogdp.verification.comparison",
 }
 
 

@@ -13,7 +13,7 @@ LEVELS = [
     {"api"},
     {"reports"},
     {"exports", "runs"},
-    {"learning"},
+    {"learning", "verification"},
     {"dynamics"},
     {"network"},
     {"synapses", "neurons"},

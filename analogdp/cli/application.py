@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from analogdp import __version__
-from analogdp.cli import inspection, running
+from analogdp.cli import inspection, running, verification
 from analogdp.cli.output import let_go, open_closed_streams
 from analogdp.errors import AnalogdpError, ScenarioError
 
@@ -26,6 +26,7 @@ application.command("run")(running.run)
 application.command("resume")(running.resume)
 application.command("list")(running.list_runs)
 application.command("show")(running.show)
+application.command("verify")(verification.verify)
 application.command("validate")(inspection.validate)
 application.command("schema")(inspection.schema)
 application.command("models")(inspection.models)

@@ -1,0 +1,94 @@
+"""What the independent engine cannot check, and what to change so that it can."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+
+from analogdp import registry
+from analogdp.dynamics.timed import TimedSettings
+from analogdp.errors import InputError, Problem, ScenarioError
+from analogdp.network import Network
+from analogdp.scenario import Scenario
+
+CLOCKS = ("continuous", "poisson")
+
+MOST_NEURONS, MOST_SYNAPSES, MOST_NUMBERS = 2_000, 200_000, 20_000_000
+"""Of all samples together: what takes Brian2 seconds to minutes. Numbers: states times steps, all of which are compared."""
+
+LONGEST_DELAY_LINE = 200
+"""Steps by which a continuous message may be delayed: each is a state variable of Brian2's neurons."""
+
+
+def refuse_what_cannot_be_checked(scenario: Scenario) -> None:
+    """Refuse scenarios with parts that Brian2 has no equations for.
+
+    Raises:
+        ScenarioError: with all of them, and with changes for ``--set`` that help.
+    """
+    if problems := [*_refused_parts(scenario), *_refused_delays(scenario)]:
+        raise ScenarioError(problems)
+
+
+def refuse_noisy_reads(network: Network, scenario: Scenario) -> None:
+    """Refuse synapses whose reads fluctuate.
+
+    Raises:
+        ScenarioError: with the way out.
+    """
+    paths = [*network.synapses, *(path for path in network.feedback_paths if path is not None)]
+    if any(path.forward_noise or path.backward_noise for path in paths):
+        card = getattr(getattr(scenario.synapse, "device", None), "name", "NAME")
+        change = f'--set "synapse.device={{card: {card}, read_noise: 0, read_time: null}}"'
+        raise ScenarioError([Problem("synapse.device.read_noise", f"Brian2 reads weights exactly; use {change}")])
+
+
+def refuse_if_too_large(scenario: Scenario, samples: int, steps: int) -> None:
+    """Refuse what would keep Brian2 busy for too long.
+
+    Raises:
+        InputError: with sizes and limits.
+    """
+    layers = scenario.network.layers
+    states = len(registry.neurons.get(scenario.neuron.model).compartments)
+    neurons = samples * sum(layers[1:])
+    synapses = 2 * samples * sum(below * above for below, above in pairwise(layers[1:]))
+    sizes = (
+        (neurons, MOST_NEURONS, "neurons"),
+        (synapses, MOST_SYNAPSES, "synapses, up and down"),
+        (states * neurons * steps, MOST_NUMBERS, "states to compare"),
+    )
+    for size, most, what in sizes:
+        if size > most:
+            small = json.dumps([layers[0], *(min(units, 32) for units in layers[1:-1]), layers[-1]])
+            raise InputError(
+                f"{samples} samples in a {'-'.join(map(str, layers))} network for {steps} steps are {size} {what}; "
+                f"allowed: up to {most}. Take fewer --samples, fewer --steps or a smaller network, "
+                f'such as --set "network.layers={small}"'
+            )
+
+
+def _refused_parts(scenario: Scenario) -> Iterator[Problem]:
+    if scenario.dynamics.clock not in CLOCKS:
+        message = f"{scenario.dynamics.clock} has no time that Brian2 could follow; use --set dynamics=continuous"
+        yield Problem("dynamics.clock", message)
+    if scenario.noise.conductance is not None:
+        message = "weights are constant in this check; use --set noise.conductance=null"
+        yield Problem("noise.conductance", message)
+    for name in ("dac", "adc"):
+        if getattr(scenario.synapse, name, None) is not None:
+            yield Problem(f"synapse.{name}", f"Brian2 reads weights exactly; use --set synapse.{name}=null")
+
+
+def _refused_delays(scenario: Scenario) -> Iterator[Problem]:
+    """Continuous messages that are on their way for very many steps; events may be."""
+    dynamics = scenario.dynamics
+    if not isinstance(dynamics, TimedSettings) or dynamics.dt is None:
+        return
+    for way in ("bottom_up", "top_down"):
+        longest, threshold = max(getattr(dynamics.axons.delay, way)), getattr(dynamics.axons.threshold, way)
+        if threshold is None and longest > LONGEST_DELAY_LINE * dynamics.dt:
+            limit = f"{LONGEST_DELAY_LINE * dynamics.dt:g} s ({LONGEST_DELAY_LINE} steps) for continuous messages"
+            message = f"{longest:g} s is more than Brian2's neurons can remember; allowed: up to {limit}"
+            yield Problem(f"dynamics.axons.delay.{way}", f"{message}, or a longer dynamics.dt")
