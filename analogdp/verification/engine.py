@@ -42,7 +42,8 @@ def _work(place: Path, folders: list[Path], timeout: float) -> None:
         done = subprocess.run(
             command,
             cwd=place,
-            env=os.environ | {"PYTHONPATH": paths},
+            # After an error Brian2 leaves reports in the folder for temporary files, which go with this one.
+            env=os.environ | {"PYTHONPATH": paths, "TMPDIR": str(place)},
             timeout=timeout,
             stdin=subprocess.DEVNULL,
             capture_output=True,
