@@ -1,11 +1,16 @@
 import pytest
 import torch
 
-from analogdp.learning.optimizers import WeightUpdater
+from analogdp.learning.optimizers import WeightUpdater, transposed
+from analogdp.network.feedback import named_synapses
+from analogdp.scenario.schema import FeedbackSettings
 from analogdp.streams import Stream
 from analogdp.synapses.base import LocalUpdate
 
 STREAM = Stream(0, "update", dtype=torch.float64)
+KOLEN_POLLACK = {"path": "kolen_pollack", "decay": 0.05}
+LAYERS = (64, 12, 11, 10)
+NOISELESS = dict.fromkeys(("step_spread", "asymmetry_spread", "upper_spread", "lower_spread", "cycle_noise"), 0)
 
 
 def updates(network, seed):
@@ -15,6 +20,16 @@ def updates(network, seed):
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
     return [LocalUpdate(random(1, 6, synapse.outputs), random(1, 6, synapse.inputs)) for synapse in network.synapses]
+
+
+def updater(network, feedback, optimizer, rate=0.01):
+    settings = FeedbackSettings.model_validate({"path": feedback} if isinstance(feedback, str) else feedback)
+    return WeightUpdater(network, optimizer, rate, 0.02, 0.9, settings)
+
+
+def differences(network):
+    pairs = zip(network.synapses, network.feedback_paths, strict=True)
+    return [synapse.weights - path.weights.mT for synapse, path in pairs if path is not None]
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
@@ -41,15 +56,16 @@ def test_ideal_weights_and_biases_move_as_torch_moves_them_down_the_same_gradien
         torch.testing.assert_close(layer.bias.data, bias, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("path", ["transposed", "kolen_pollack"])
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
-def test_a_restored_optimizer_goes_on_with_the_same_bits(make_network, optimizer):
-    one, other = make_network(), make_network()
-    first, second = (WeightUpdater(network, optimizer, 0.01, 0.02, 0.9) for network in (one, other))
+def test_a_restored_optimizer_goes_on_with_the_same_bits(make_network, optimizer, path):
+    one, other = (make_network(feedback=path) for _ in range(2))
+    first, second = (updater(network, path, optimizer) for network in (one, other))
     first.apply(updates(one, 0), STREAM)
     other.load_state_dict(one.state_dict())
     second.restore({name: value.clone() for name, value in first.tensors().items()})
-    for updater, network in ((first, one), (second, other)):
-        updater.apply(updates(network, 1), STREAM)
+    for each, network in ((first, one), (second, other)):
+        each.apply(updates(network, 1), STREAM)
     for name, value in one.state_dict().items():
         assert torch.equal(value, other.state_dict()[name]), name
 
@@ -76,3 +92,85 @@ def test_what_torchs_optimizers_cannot_do_is_refused(make_network, change):
     wanted[0] = wanted[0]._replace(**change)
     with pytest.raises(ValueError, match="sums of outer products"):
         WeightUpdater(network, "sgd", 0.01, 0.01, 0.0).apply(wanted, STREAM)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+def test_ideal_kolen_pollack_paths_approach_the_weights_by_the_decay_of_every_update(make_network, optimizer):
+    """W - B^T is (1 - decay)^n of what it was: exact for any optimizer that treats every weight alike; to 1e-12."""
+    network = make_network(LAYERS, feedback=KOLEN_POLLACK)
+    before = [difference.clone() for difference in differences(network)]
+    learning = updater(network, KOLEN_POLLACK, optimizer)
+    for seed in range(20):
+        learning.apply(updates(network, seed), STREAM.at(seed))
+    for old, new in zip(before, differences(network), strict=True):
+        torch.testing.assert_close(new, old * 0.95**20, rtol=1e-10, atol=1e-12)
+
+
+def test_with_plain_descent_both_ways_shrink_and_move_as_written_out(make_network):
+    """W <- (1 - decay) W + rate post^T pre, and B the same transposed; the lowest synapse has no path and no decay."""
+    network = make_network(LAYERS, feedback=KOLEN_POLLACK)
+    before = [synapse.weights.clone() for synapse in named_synapses(network).values()]
+    wanted = updates(network, 0)
+    updater(network, KOLEN_POLLACK, "sgd").apply(wanted, STREAM)
+    changes = [0.01 * torch.einsum("cbo,cbi->coi", update.post, update.pre) for update in wanted]
+    changes += [change.mT for change in changes[1:]]
+    for synapse, old, change, kept in zip(
+        named_synapses(network).values(), before, changes, (1, 0.95, 0.95, 0.95, 0.95), strict=True
+    ):
+        torch.testing.assert_close(synapse.weights.data, kept * old + change, rtol=1e-12, atol=1e-14)
+
+
+def test_random_paths_stay_as_they_are(make_network):
+    network = make_network(LAYERS, feedback="random")
+    before = network.feedback_paths[1].weights.clone()
+    updater(network, "random", "adam").apply(updates(network, 0), STREAM)
+    assert torch.equal(network.feedback_paths[1].weights, before)
+
+
+def test_noiseless_copies_that_are_asked_for_whole_pulses_stay_copies(make_network):
+    """Cells alike and counts rounded to the nearest: the transposed update does to B what the update does to W."""
+    cells = {"model": "crossbar", "device": {"card": "gokmen_vlasov", **NOISELESS}, "write": {"rounding": "nearest"}}
+    network = make_network(LAYERS, synapse=cells, feedback="copy")
+    before = network.synapses[1].weights.clone()
+    for seed in range(3):
+        updater(network, "copy", "pulses").apply(updates(network, seed), STREAM.at(seed))
+    assert (network.synapses[1].weights - before).abs().max() > 0.01
+    for difference in differences(network):
+        torch.testing.assert_close(difference, torch.zeros_like(difference), rtol=0, atol=1e-10)
+
+
+def test_copies_in_cells_of_their_own_drift_apart(make_network):
+    network = make_network(LAYERS, synapse={"model": "crossbar", "device": "gokmen_vlasov"}, feedback="copy")
+    distances = []
+    for seed in range(3):
+        distances.append(float(differences(network)[0].norm()))
+        updater(network, "copy", "pulses").apply(updates(network, seed), STREAM.at(seed))
+    assert distances[0] < distances[1] < distances[2]
+
+
+def test_physical_kolen_pollack_paths_approach_the_weights_by_the_decay(make_network):
+    """As for ideal weights, within the noise of one pulse or less of each of some thousand cells: to 5 %."""
+    device = {"card": "idealized", **NOISELESS}
+    feedback = {"path": "kolen_pollack", "decay": 0.05}
+    network = make_network((64, 60, 50, 10), synapse={"model": "crossbar", "device": device}, feedback=feedback)
+    before = [difference.clone() for difference in differences(network)]
+    for seed in range(10):
+        updater(network, feedback, "pulses", 1e-4).apply(updates(network, seed), STREAM.at(seed))
+    for old, new in zip(before, differences(network), strict=True):
+        assert float((new * old).sum() / old.square().sum()) == pytest.approx(0.95**10, rel=0.05)
+
+
+def test_the_pulses_of_feedback_cells_are_counted(make_network):
+    network = make_network(LAYERS, synapse={"model": "crossbar", "device": "ecram_mo"}, feedback="copy")
+    report = updater(network, "copy", "pulses").apply(updates(network, 0), STREAM)
+    counted = sum(int(synapse.write_counts.sum()) for synapse in named_synapses(network).values())
+    assert network.feedback_paths[1].write_counts.any()
+    assert (report.pulses_up + report.pulses_down).item() == counted
+
+
+def test_the_update_of_a_path_is_the_transposed_outer_product(make_network):
+    update = updates(make_network(), 0)[1]
+    turned = transposed(update)
+    torch.testing.assert_close(turned.post.mT @ turned.pre, (update.post.mT @ update.pre).mT)
+    with pytest.raises(ValueError, match="shrinks rows"):
+        transposed(update._replace(decay=torch.ones(1, 10)))
