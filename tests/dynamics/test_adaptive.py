@@ -172,6 +172,16 @@ def test_a_step_without_error_makes_the_next_proposal_ten_times_longer_and_no_mo
     assert method.proposal.item() == 10.0
 
 
+def test_a_last_inner_step_cut_short_by_the_end_of_dt_leaves_the_proposal_as_it_was():
+    """Without errors: 0.7 dt proposes 7 dt, and the 0.3 dt that were left say nothing."""
+    state = torch.zeros(1, dtype=torch.float64)
+    method = DormandPrince(state, 0.01, 1.0)
+    method.proposal.fill_(0.7)
+    advance(method, state, Counted(lambda state, time: torch.zeros_like(state)))
+    assert method.attempts == 2
+    assert method.proposal.item() == pytest.approx(7.0)
+
+
 def test_the_next_length_follows_the_present_and_the_previous_error():
     """factor = 0.9 error^(-0.14) previous^(0.08), to the grain of 2^-10, of an inner step that fills dt."""
     state = torch.ones(1, dtype=torch.float64)
