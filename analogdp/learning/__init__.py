@@ -1,8 +1,9 @@
 """How weights change: plasticity rules, optimizers and training."""
 
+from analogdp.learning.always_on import AlwaysOnTrainer
 from analogdp.learning.base import Progress
 from analogdp.learning.evaluation import Evaluation, evaluate
 from analogdp.learning.plasticity import contrastive_hebbian
 from analogdp.learning.trainer import Trainer
 
-__all__ = ["Evaluation", "Progress", "Trainer", "contrastive_hebbian", "evaluate"]
+__all__ = ["AlwaysOnTrainer", "Evaluation", "Progress", "Trainer", "contrastive_hebbian", "evaluate"]

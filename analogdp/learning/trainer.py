@@ -16,12 +16,14 @@ from analogdp.errors import Problem
 from analogdp.learning.base import (
     Progress,
     SampleOrder,
-    Watch as Watch,
     calibrate,
     metric_rows,
     prefixed,
     tested_columns,
     unprefixed,
+)
+from analogdp.learning.base import (
+    Watch as Watch,
 )
 from analogdp.learning.evaluation import Interval
 from analogdp.learning.optimizers import WeightUpdater

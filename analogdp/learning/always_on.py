@@ -1,0 +1,397 @@
+"""Always-on learning: inputs come as a stream, neurons and weights evolve together, and nothing ever waits or is reset."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from analogdp import registry
+from analogdp.data import Dataset
+from analogdp.dynamics import Clock, Diverged, Simulation
+from analogdp.dynamics.clocks import tidy, whole_steps
+from analogdp.dynamics.simulation import LARGEST_STATE, is_bounded
+from analogdp.dynamics.timed import TimedSettings
+from analogdp.errors import AnalogdpWarning, Problem
+from analogdp.learning.base import (
+    Progress,
+    SampleOrder,
+    Watch,
+    calibrate,
+    metric_rows,
+    prefixed,
+    tested_columns,
+    unprefixed,
+)
+from analogdp.learning.slow_weights import SlowWeights
+from analogdp.network import Network
+from analogdp.network.feedback import named_synapses
+from analogdp.scenario.quantities import Time
+from analogdp.scenario.schema import LearningSettings, Scenario
+from analogdp.scenario.settings import NameIn
+from analogdp.streams import Stream
+
+DWELL_TAUS = (4, 4)
+"""Default dwell in membrane time constants: a constant, and for each layer above the input, as errors pass through all."""
+DWELLS_PER_TAU_WEIGHTS = 50
+"""Default tau_weights in dwells: its inverse is the learning rate of one presentation."""
+
+
+class AlwaysOnSettings(LearningSettings):
+    """Training without phases: the weights follow the local rule at every moment."""
+
+    mode: Literal["always_on"] = "always_on"
+    batch: int = Field(default=1, ge=1, le=1_000_000, description="input streams in parallel, which share the weights")
+    dwell: Time | None = Field(
+        default=None, gt=0, description="how long a sample is presented; default (4 + 4 x layers) tau"
+    )
+    tau_weights: Time | None = Field(default=None, gt=0, description="time constant of the weights; default 50 dwells")
+    tau_bias: Time | None = Field(default=None, gt=0, description="time constant of the biases; default tau_weights")
+    write_every: Time | None = Field(
+        default=None,
+        gt=0,
+        description="time between writes; default: dt for ideal weights, the dwell for physical cells",
+    )
+    rule: Annotated[str, NameIn(registry.plasticity)] | None = Field(
+        default=None, description="plasticity rule; default: the neuron model's own"
+    )
+
+    def resolved(self, scenario: Scenario) -> Self:
+        assert isinstance(scenario.dynamics, TimedSettings)
+        dt = scenario.dynamics.dt or scenario.dynamics.default_step(scenario.neuron.tau)
+        constant, per_layer = DWELL_TAUS
+        layers = len(scenario.network.layers) - 1
+        wanted = self.dwell or (constant + per_layer * layers) * scenario.neuron.tau
+        dwell = _whole(wanted, dt, "dwell")
+        tau_weights = self.tau_weights or tidy(DWELLS_PER_TAU_WEIGHTS * dwell)
+        write_every = self.write_every or (dwell if scenario.synapse.written_by_pulses else dt)
+        filled = {
+            "dwell": dwell,
+            "tau_weights": tau_weights,
+            "tau_bias": (self.tau_bias or tau_weights) if scenario.network.bias else None,
+            "write_every": _whole(write_every, dt, "write_every"),
+            "rule": self.rule or registry.neurons.get(scenario.neuron.model).plasticity,
+        }
+        return self.model_copy(update=filled)
+
+    def contradictions(self, scenario: Scenario) -> list[Problem]:
+        dynamics = scenario.dynamics
+        if not isinstance(dynamics, TimedSettings):
+            refusal = (
+                f"always_on needs time, which clock: {dynamics.clock} does not have; use clock: continuous or poisson"
+            )
+            return [Problem("mode", refusal)]
+        dt = dynamics.dt or dynamics.default_step(scenario.neuron.tau)
+        problems = [
+            Problem(
+                name, f"{value:g} s is shorter than one time step of {dt:g} s; make it longer, or dynamics.dt smaller"
+            )
+            for name in ("dwell", "write_every")
+            if (value := getattr(self, name)) is not None and value < dt
+        ]
+        if self.tau_bias is not None and not scenario.network.bias:
+            problems.append(Problem("tau_bias", "there are no biases to train: network.bias is false"))
+        return problems
+
+    def weight_bytes(self, dtype_bytes: int) -> int:
+        """The weights as they were when the sample came: once to go back to, once to compare with."""
+        return 2 * dtype_bytes
+
+
+def _whole(duration: float, dt: float, name: str) -> float:
+    """A duration of whole time steps; warns if that is another."""
+    near = tidy(whole_steps(duration, dt) * dt)
+    if abs(near - duration) > 1e-6 * dt:
+        warnings.warn(
+            f"learning.{name}: {duration:g} s is no multiple of the time step of {dt:g} s; taken as {near:g} s",
+            AnalogdpWarning,
+            stacklevel=2,
+        )
+    return near
+
+
+@registry.trainers.register("always_on")
+class AlwaysOnTrainer:
+    """Trains a network on streams of samples; an update is one dwell, in which neurons and weights evolve together.
+
+    All randomness is a function of the scenario's seed, the steps since the beginning of the stream and the number of the
+    write. Tests have a simulation of their own, so they leave no trace in the stream.
+
+    Attributes:
+        update: samples that each stream has presented.
+        watch: who watches the presentations.
+    """
+
+    Settings = AlwaysOnSettings
+
+    def __init__(self, scenario: Scenario, network: Network, dataset: Dataset) -> None:
+        settings = scenario.learning
+        assert isinstance(settings, AlwaysOnSettings)
+        self.scenario, self.network, self.settings = scenario, network, settings
+        self.dataset = dataset.to(network.device, network.dtype)
+        self.update = 0
+        self.watch: Watch = lambda update: None
+        clock: Clock = registry.clocks.get(scenario.dynamics.clock).build(scenario.dynamics)
+        assert clock.timestep is not None
+        assert settings.dwell is not None
+        self._dt = clock.timestep
+        self._steps, self._tau_steps = (whole_steps(time, self._dt) for time in (settings.dwell, scenario.neuron.tau))
+        self.simulation, self._tests = (
+            Simulation(network, clock, scenario.noise, tau=scenario.neuron.tau) for _ in range(2)
+        )
+        self._stream = Stream(scenario.seed, "learning", network.chip_indices, network.device, network.dtype)
+        self._order = SampleOrder(self._stream.child("order"), len(self.dataset.train_inputs))
+        self._sums = _Sums(network.chips, self.dataset.train_labels is not None, network.device)
+        calibrate(self._tests, self.dataset, self._beta)
+        inputs, targets, _ = self._samples(0)
+        self.simulation.present(inputs, targets, self._beta, self._stream.child("stream"))
+        self._weights = self._slow_weights()
+        self._before = _Moment(network, self.simulation, self._weights)
+
+    @property
+    def updates_per_epoch(self) -> int:
+        return -(-len(self.dataset.train_inputs) // self.settings.batch)
+
+    @property
+    def total_updates(self) -> int:
+        return self.settings.epochs * self.updates_per_epoch
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed."""
+        return self.update // self.updates_per_epoch
+
+    def advance(self) -> Progress:
+        """Present the next sample of every stream for a dwell.
+
+        Raises:
+            Diverged: the network did; neurons and weights are those before this sample.
+        """
+        if self.update > 0 and self.update % self.updates_per_epoch == 0:
+            calibrate(self._tests, self.dataset, self._beta)
+        self._before.note()
+        inputs, targets, labels = self._samples(self.update)
+        self.simulation.switch(inputs, targets, self._beta)
+        self.simulation.watcher = self.watch(self.update)
+        try:
+            earlier, pulses = self._dwell()
+        finally:
+            self.simulation.watcher = None
+        self._refuse_divergence(inputs, targets)
+        self._pass_time()
+        field = self.simulation.field
+        prediction = field.prediction(field.output_drive)
+        loss = self.network.loss.value(prediction, targets)
+        correct = None if labels is None else prediction.argmax(-1) == labels
+        self._sums.add(loss, correct, self._before.drift(), earlier, self._errors(), pulses)
+        self.update += 1
+        accuracy = None if correct is None else float(correct.to(loss.dtype).mean())
+        epoch = (self.update - 1) // self.updates_per_epoch + 1
+        return Progress(self.update, epoch, float(loss.mean()), accuracy, float(self._steps))
+
+    def evaluate(self) -> list[dict[str, float | int]]:
+        """Test the network as it is and report the training since the last evaluation; one row for each chip."""
+        stream = self._stream.at(self.update).child("evaluation")
+        columns = self._sums.columns() | tested_columns(self._tests, self.dataset, stream)
+        self._sums.clear()
+        return metric_rows(self.epoch, self.update, self.network.chip_indices, columns)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that training goes on from, by flat names."""
+        return {
+            "trainer.update": torch.tensor(self.update),
+            **prefixed("network", self.network.state_dict()),
+            **prefixed("simulation", self.simulation.tensors()),
+            **prefixed("gathered", self._weights.tensors()),
+            **prefixed("sums", self._sums.tensors()),
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back to the moment of :meth:`tensors`."""
+        self.update = int(tensors["trainer.update"])
+        self.network.load_state_dict(unprefixed("network", tensors))
+        self.simulation.restore(unprefixed("simulation", tensors))
+        self._weights.restore(unprefixed("gathered", tensors))
+        self._sums.restore(unprefixed("sums", tensors))
+
+    @property
+    def _beta(self) -> float:
+        return self.network.neurons[-1].beta
+
+    def _slow_weights(self) -> SlowWeights:
+        settings, feedback = self.settings, self.scenario.feedback
+        assert settings.tau_weights is not None
+        assert settings.write_every is not None
+        assert settings.rule is not None
+        steps = whole_steps(settings.write_every, self._dt)
+        # Weights that only change together with the input are read with it.
+        self.simulation.field.live = steps % self._steps > 0 or self.scenario.noise.conductance is not None
+        return SlowWeights(
+            self.simulation,
+            registry.plasticity.get(settings.rule),
+            steps=steps,
+            gain=self._dt / settings.tau_weights,
+            bias_gain=settings.tau_weights / (settings.tau_bias or settings.tau_weights),
+            kept=(1 - (feedback.decay or 0.0)) ** (steps / self._steps),
+            feedback=feedback,
+            stream=self._stream.child("writing"),
+        )
+
+    def _samples(self, update: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What all streams show after so many samples ``(1, batch, ...)``; an epoch's first samples fill up its last batch."""
+        epoch, number = divmod(update, self.updates_per_epoch)
+        data, order, batch = self.dataset, self._order.of(epoch), self.settings.batch
+        rows = order[torch.arange(number * batch, (number + 1) * batch, device=order.device) % len(order)]
+        labels = None if data.train_labels is None else data.train_labels[rows]
+        return data.train_inputs[rows].unsqueeze(0), data.train_targets[rows].unsqueeze(0), labels
+
+    def _dwell(self) -> tuple[Tensor, Tensor]:
+        """Let time pass; returns the errors a membrane time constant before the end, and all pulses ``(2, chips)``."""
+        looked = max(0, self._steps - self._tau_steps)
+        pulses = torch.zeros(2, self.network.chips, dtype=torch.float64, device=self.network.device)
+        for step in range(self._steps):
+            if step == looked:
+                earlier = self._errors()
+            self.simulation.advance(1)
+            if report := self._weights.follow():
+                pulses[0] += report.pulses_up
+                pulses[1] += report.pulses_down
+        return earlier, pulses
+
+    def _errors(self) -> Tensor:
+        """The errors that came furthest: those of the first layer, ``(chips, batch, units)``."""
+        return self.network.neurons[0].learning_signal(self.simulation.state[0])
+
+    def _pass_time(self) -> None:
+        """Let cells lose what they do not retain."""
+        stream = self._stream.at(self.update)
+        for name, synapse in named_synapses(self.network).items():
+            if synapse.volatile:
+                assert self.settings.dwell is not None
+                synapse.relax(self.settings.dwell, stream.child(f"retention/{name}"))
+
+    def _refuse_divergence(self, inputs: Tensor, targets: Tensor) -> None:
+        """Repeat the dwell step by step if the state left the bounds, to say exactly where it did first."""
+        simulation = self.simulation
+        if all(bool(is_bounded(layer)) for layer in simulation.state):
+            return
+        self._before.restore()
+        simulation.switch(inputs, targets, self._beta)
+        begun = simulation.step
+        for _ in range(self._steps):
+            simulation.advance(1)
+            self._weights.follow()
+            inside = [layer.abs().amax(dim=(0, 2, 3)) <= LARGEST_STATE for layer in simulation.state]
+            if not all(bool(chips.all()) for chips in inside):
+                break
+        layer = next(number for number, chips in enumerate(inside) if not bool(chips.all()))
+        chip = self.network.chip_indices[int(inside[layer].int().argmin())]
+        step = simulation.step - begun
+        self._before.restore()
+        raise Diverged(step, step * self._dt, layer + 1, chip)
+
+
+class _Moment:
+    """The neurons and weights when a sample came: to go back to, and to compare with.
+
+    Args:
+        network: whose weights.
+        simulation: whose neurons; samples must have been presented.
+        weights: what is gathered for them.
+    """
+
+    def __init__(self, network: Network, simulation: Simulation, weights: SlowWeights) -> None:
+        self._network, self._simulation, self._weights = network, simulation, weights
+        self._parts = (network.state_dict(), simulation.tensors(), weights.tensors())
+        self._kept = tuple({name: tensor.clone() for name, tensor in part.items()} for part in self._parts)
+        self._matrices = [synapse.weights for synapse in network.synapses]
+        self._kept_matrices = [matrix.clone() for matrix in self._matrices]
+
+    def note(self) -> None:
+        """This is the moment."""
+        for part, kept in zip(self._parts, self._kept, strict=True):
+            for name, tensor in part.items():
+                kept[name].copy_(tensor)
+        self._kept[1]["step"].fill_(self._simulation.step)
+        for matrix, kept_matrix in zip(self._matrices, self._kept_matrices, strict=True):
+            kept_matrix.copy_(matrix)
+
+    def restore(self) -> None:
+        """Go back."""
+        network, simulation, gathered = self._kept
+        self._network.load_state_dict(network)
+        self._simulation.restore(simulation)
+        self._weights.restore(gathered)
+
+    def drift(self) -> Tensor:
+        """How far all weights together have moved since, relative to their norm, ``(chips,)``."""
+        changes = [now - then for now, then in zip(self._matrices, self._kept_matrices, strict=True)]
+        moved, size = (
+            torch.stack([torch.linalg.vector_norm(matrix, dim=(1, 2)) for matrix in matrices]).square_().sum(0)
+            for matrices in (changes, self._kept_matrices)
+        )
+        return (moved / size).sqrt_()
+
+
+class _Sums:
+    """Sums over the samples since the last evaluation, for each chip, kept on the device until they are asked for."""
+
+    _NAMES = ("samples", "loss", "correct", "dwells", "drift", "errors_moved", "errors", "pulses_up", "pulses_down")
+
+    def __init__(self, chips: int, classifies: bool, device: torch.device) -> None:
+        self._classifies = classifies
+        self._values = {name: torch.zeros(chips, dtype=torch.float64, device=device) for name in self._NAMES}
+
+    def add(
+        self, loss: Tensor, correct: Tensor | None, drift: Tensor, earlier: Tensor, errors: Tensor, pulses: Tensor
+    ) -> None:
+        """Add one dwell.
+
+        Args:
+            loss, correct: at its end, ``(chips, batch)``.
+            drift: of the weights, ``(chips,)``.
+            earlier, errors: of the first layer, shortly before and at its end, ``(chips, batch, units)``.
+            pulses: up and down, ``(2, chips)``.
+        """
+        values = self._values
+        values["samples"] += loss.shape[1]
+        values["loss"] += loss.sum(1)
+        values["dwells"] += 1
+        values["drift"] += drift
+        values["errors_moved"] += torch.linalg.vector_norm(errors - earlier, dim=(1, 2))
+        values["errors"] += torch.linalg.vector_norm(errors, dim=(1, 2))
+        values["pulses_up"] += pulses[0]
+        values["pulses_down"] += pulses[1]
+        if correct is not None:
+            values["correct"] += correct.sum(1)
+
+    def columns(self) -> dict[str, list[float]]:
+        """Metric columns; none before the first dwell."""
+        sums = {name: value.cpu() for name, value in self._values.items()}
+        if not bool(sums["samples"].any()):
+            return {}
+        columns = {"train_loss": sums["loss"] / sums["samples"]}
+        if self._classifies:
+            columns["train_accuracy"] = sums["correct"] / sums["samples"]
+        columns["drift"] = sums["drift"] / sums["dwells"]
+        columns["lag"] = sums["errors_moved"] / sums["errors"]
+        columns["pulses_up"], columns["pulses_down"] = sums["pulses_up"], sums["pulses_down"]
+        return {name: value.tolist() for name, value in columns.items()}
+
+    def clear(self) -> None:
+        """Begin anew."""
+        for value in self._values.values():
+            value.zero_()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All sums, by name."""
+        return dict(self._values)
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take the sums of :meth:`tensors` back."""
+        for name, value in self._values.items():
+            value.copy_(tensors[name])
