@@ -47,6 +47,20 @@ class DyadicSettings(NeuronSettings):
         default=ActivationSettings(name="relu"), description="transfer function of hidden compartments"
     )
 
+    def contradictions(self, scenario: Scenario) -> list[Problem]:
+        """A lognormal spread multiplies, so it cannot vary a gain that is nominally off."""
+        gains = registry.neurons.get(self.model).nominal_gains(self.alpha)
+        spreads = {"push": scenario.mismatch.of("push"), "pull": scenario.mismatch.of("pull")}
+        return [
+            Problem(
+                "alpha",
+                f"{self.alpha:g} turns {name} off, and the lognormal spread of mismatch.{name} cannot vary 0; allowed: above 0 "
+                f"and below 1, or mismatch.{name} with distribution: normal or uniform, or 0",
+            )
+            for (name, spread), nominal in zip(spreads.items(), gains, strict=True)
+            if spread.std and spread.distribution == "lognormal" and not nominal
+        ]
+
 
 class DualPropagationSettings(DyadicSettings):
     """DP dyads."""
@@ -58,27 +72,29 @@ class DualPropagationSettings(DyadicSettings):
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         """The proximal problems of the outputs must have solutions, also where mismatch and noise are against it."""
+        problems = super().contradictions(scenario)
         if self.output == "linearised":
-            return []
+            return problems
         loss = registry.losses.get(scenario.network.loss)
-        spread = UNLIKELY * scenario.mismatch.alpha.std
+        push = mismatch.far_above(self.alpha, scenario.mismatch.of("push"), UNLIKELY)
+        pull = mismatch.far_above(1 - self.alpha, scenario.mismatch.of("pull"), UNLIKELY)
         fluctuation = 1 + UNLIKELY * scenario.noise.nudging
         limits = {
-            "s-": 1 / (max(1 - self.alpha + spread, 1e-12) * loss.curvature * fluctuation),
-            "s+": loss.largest_step / (max(self.alpha + spread, 1e-12) * fluctuation),
+            "s-": 1 / (max(pull, 1e-12) * loss.curvature * fluctuation),
+            "s+": loss.largest_step / (max(push, 1e-12) * fluctuation),
         }
         compartment = min(limits, key=lambda name: limits[name])
         if self.beta < limits[compartment]:
-            return []
-        margin = (
-            f", {UNLIKELY} standard deviations of its noise and mismatch included" if spread or fluctuation > 1 else ""
-        )
+            return problems
+        varies = fluctuation > 1 or push > self.alpha or pull > 1 - self.alpha
+        margin = f", {UNLIKELY} standard deviations of its noise and mismatch included" if varies else ""
         return [
+            *problems,
             Problem(
                 "beta",
                 f"{self.beta:g} is too strong for {compartment} of the outputs at alpha = {self.alpha:g} and "
                 f"{scenario.network.loss}; allowed: below {limits[compartment]:.4g}{margin}, or output: linearised",
-            )
+            ),
         ]
 
 
@@ -132,19 +148,14 @@ class Dyadic(NeuronModel):
     def build(cls, settings: NeuronSettings, loss: Loss, spread: MismatchSettings, units: int, stream: Stream) -> Self:
         assert isinstance(settings, DyadicSettings)
         push, pull = cls.nominal_gains(settings.alpha)
-
-        def gain(name: str, nominal: float) -> Tensor | float:
-            varied = mismatch.additive(nominal, spread.alpha, 1, units, stream.child(name))
-            return varied.squeeze(0) if isinstance(varied, Tensor) else varied
-
         transfer = mismatch.relative(1.0, spread.gain, 2, units, stream.child("gain"))
         offset = mismatch.additive(0.0, spread.offset, 2, units, stream.child("offset"))
         return cls(
             activation=make_activation(settings.activation),
             loss=loss,
-            push=gain("push", push),
-            pull=gain("pull", pull),
-            mix=gain("mix", settings.alpha),
+            push=mismatch.bounded(push, spread.of("push"), units, stream.child("push")),
+            pull=mismatch.bounded(pull, spread.of("pull"), units, stream.child("pull")),
+            mix=mismatch.bounded(settings.alpha, spread.of("mixing"), units, stream.child("mix"), highest=1.0),
             beta=settings.beta,
             nudge=settings.output if isinstance(settings, DualPropagationSettings) else "explicit",
             gain=transfer if isinstance(transfer, Tensor) else None,
