@@ -260,7 +260,7 @@ class FeedbackSettings(Settings):
         default=None,
         ge=0,
         lt=1,
-        description="share that every update takes from the weights of both ways with kolen_pollack; default 1e-3",
+        description="share that every update takes from the weights of both ways with kolen_pollack; default 3e-3",
     )
 
     @property
@@ -280,7 +280,7 @@ class FeedbackSettings(Settings):
 
     def resolved(self, scenario: Scenario) -> Self:
         gain = 1.0 if self.gain is None and self.starts_random else self.gain
-        decay = 1e-3 if self.decay is None and self.path == "kolen_pollack" else self.decay
+        decay = 3e-3 if self.decay is None and self.path == "kolen_pollack" else self.decay
         return self.model_copy(update={"gain": gain, "decay": decay})
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:

@@ -5,12 +5,15 @@ import math
 import pytest
 import torch
 
+from analogdp.data import load
 from analogdp.dynamics import Simulation
+from analogdp.learning import Trainer
 from analogdp.learning.plasticity import contrastive_hebbian
-from analogdp.network import Field
+from analogdp.network import Field, build
 from analogdp.network.feedback import named_synapses
 from analogdp.registry import clocks
 from analogdp.scenario.schema import FeedbackSettings, Scenario
+from analogdp.streams import Stream
 
 NOISELESS = {"card": "gokmen_vlasov", **dict.fromkeys(("step_spread", "asymmetry_spread", "upper_spread"), 0)}
 NOISELESS |= dict.fromkeys(("lower_spread", "cycle_noise"), 0)
@@ -37,13 +40,17 @@ def wanted_changes(network, inputs, labels):
     return [update.post.mT @ update.pre for update in updates]
 
 
+def make_trainer(scenario):
+    return Trainer(scenario, build(scenario), load(scenario.data, scenario.seed))
+
+
 def angle(one, other):
     return math.degrees(math.acos(float((one * other).sum() / (one.norm() * other.norm()))))
 
 
 def test_a_bare_name_is_a_path_with_its_defaults_and_a_resolved_section_reads_back():
     scenario = Scenario.model_validate({"feedback": "kolen_pollack"})
-    assert scenario.feedback == FeedbackSettings(path="kolen_pollack", gain=1.0, decay=1e-3)
+    assert scenario.feedback == FeedbackSettings(path="kolen_pollack", gain=1.0, decay=3e-3)
     assert Scenario.model_validate(scenario.model_dump(mode="json")).feedback == scenario.feedback
     assert Scenario.model_validate({}).feedback == FeedbackSettings()
 
@@ -159,3 +166,101 @@ def test_a_linear_network_learns_a_teacher_and_its_updates_turn_towards_those_of
     assert angles[0] > 60
     assert angles[100] < 45
     assert losses[-1] < losses[0] / 100
+
+
+PATHS = {
+    "ideal": ("transposed", "kolen_pollack", "random"),
+    "ecram_mo": ("transposed", "copy", "kolen_pollack", "random"),
+}
+CONVERTERS = {"dac": {"range": "calibrated"}, "adc": {"range": "calibrated"}}
+
+
+@pytest.mark.parametrize(("weights", "path"), [(weights, path) for weights in PATHS for path in PATHS[weights]])
+def test_digits_are_learned_with_every_path(weights, path):
+    """Three epochs of the least network, from chance (10 %); random feedback is the slowest."""
+    torch.set_num_threads(1)
+    synapse = "ideal" if weights == "ideal" else crossbar(weights, weight_range="8/sqrt(fan_in)", **CONVERTERS)
+    learning = {"epochs": 3, "batch": 16, "rate": 5e-3 if weights == "ideal" else 0.15}
+    trainer = make_trainer(
+        Scenario.model_validate(
+            {
+                "network": {"layers": [64, 32, 10]},
+                "synapse": synapse,
+                "feedback": path,
+                "dynamics": "sweep",
+                "learning": learning,
+                "run": {"device": "cpu"},
+            }
+        )
+    )
+    while trainer.update < trainer.total_updates:
+        trainer.advance()
+    assert trainer.evaluate()[0]["test_accuracy"] > (0.7 if path == "random" else 0.85)
+
+
+NOISY = {
+    "synapse": crossbar("ecram_mo", **CONVERTERS),
+    "noise": {"membrane": 0.02},
+    "learning": {"epochs": 3, "batch": 16, "rate": 0.05},
+}
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"feedback": "kolen_pollack", "learning": {"epochs": 3, "batch": 16}},
+        {"feedback": "random", **NOISY},
+        {"feedback": "copy", **NOISY},
+        {"feedback": "kolen_pollack", **NOISY},
+    ],
+    ids=["kolen_pollack, ideal", "random", "copy", "kolen_pollack"],
+)
+def test_a_restored_training_goes_on_with_the_same_bits(make_scenario, sections):
+    scenario = make_scenario((64, 12, 11, 10), **sections)
+    whole, resumed = make_trainer(scenario), make_trainer(scenario)
+    for _ in range(5):
+        whole.advance()
+    resumed.restore({name: tensor.clone() for name, tensor in whole.tensors().items()})
+    for trainer in (whole, resumed):
+        for _ in range(4):
+            trainer.advance()
+    assert any("feedback" in name for name in whole.tensors())
+    for name, tensor in whole.tensors().items():
+        assert torch.equal(tensor, resumed.tensors()[name]), name
+
+
+def test_converters_of_a_path_find_their_ranges(make_scenario):
+    path = make_trainer(make_scenario(feedback="copy", **NOISY)).network.feedback_paths[1]
+    limits = [converter.limits[0] for converter in (path.reader.dac, path.reader.adc)]
+    assert all((limit > 0).all() for limit in limits)
+
+
+def test_cells_of_a_path_forget_as_time_passes(make_scenario):
+    """With a rate near 0 nothing but the decay is left: exp(-t / lifetime) with t = 16 samples x 20 us in each update."""
+    device = {"card": "capacitor", "lifetime": "1 ms", "upper_spread": 0, "lower_spread": 0}
+    settle = {"tolerance": None, "at_most": "20 us"}
+    learning = {"batch": 16, "rate": 1e-12}
+    trainer = make_trainer(
+        make_scenario(synapse=crossbar(device), feedback="copy", learning=learning, dynamics={"settle": settle})
+    )
+    before = trainer.network.feedback_paths[1].weights.clone()
+    for _ in range(2):
+        trainer.advance()
+    faded = before * math.exp(-2 * 16 * 20e-6 / 1e-3)
+    torch.testing.assert_close(trainer.network.feedback_paths[1].weights, faded, rtol=1e-9, atol=1e-12)
+
+
+def test_read_noise_of_a_path_is_that_of_its_own_read(make_scenario):
+    """The message down to a layer, over many draws, has the standard deviation |delta| x the noise of one pair; to 5 %."""
+    device = {"card": "ecram_mo", "read_noise": "5 %", "read_time": "0.2 us"}
+    scenario = make_scenario((64, 400, 10), synapse=crossbar(device), feedback="random", dynamics={"dt": "0.2 us"})
+    trainer = make_trainer(scenario)
+    simulation, path = trainer.simulation, trainer.network.feedback_paths[1]
+    inputs, labels = trainer.dataset.train_inputs[None, :20], trainer.dataset.train_targets[None, :20]
+    simulation.present(inputs, labels, 0.5, Stream(1, "settling", dtype=torch.float64))
+    simulation.advance(10)
+    field = simulation.field
+    delta, seen = field._received_down[1], field._feedback[0]
+    error = (seen - path.forward(delta)) / (delta.norm(dim=-1, keepdim=True) * path.reader.cell_noise)
+    assert path.reader.cell_noise > 0
+    assert error.std().item() == pytest.approx(1, rel=0.05)
