@@ -1,12 +1,15 @@
 """How time passes: integrators, clocks, noise, and simulations that settle or diverge."""
 
+from analogdp.dynamics.adaptive import DormandPrince
 from analogdp.dynamics.axons import AxonSettings
 from analogdp.dynamics.clocks import Clock
 from analogdp.dynamics.continuous import Continuous
 from analogdp.dynamics.integrators import Euler, ExponentialEuler, Integrator, RungeKutta4
 from analogdp.dynamics.poisson import Poisson
 from analogdp.dynamics.simulation import Diverged, Settling, Simulation, Watcher, converged, diverged
+from analogdp.dynamics.stability import stable_step_limit
 from analogdp.dynamics.step import Step
+from analogdp.dynamics.step_limit import refuse_unstable_step
 from analogdp.dynamics.sweep import Sweep
 
 __all__ = [
@@ -14,6 +17,7 @@ __all__ = [
     "Clock",
     "Continuous",
     "Diverged",
+    "DormandPrince",
     "Euler",
     "ExponentialEuler",
     "Integrator",
@@ -26,4 +30,6 @@ __all__ = [
     "Watcher",
     "converged",
     "diverged",
+    "refuse_unstable_step",
+    "stable_step_limit",
 ]

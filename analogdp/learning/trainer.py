@@ -11,7 +11,7 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.data import Dataset
-from analogdp.dynamics import Clock, Settling, Simulation
+from analogdp.dynamics import Clock, Settling, Simulation, refuse_unstable_step
 from analogdp.errors import Problem
 from analogdp.learning.base import (
     Progress,
@@ -127,6 +127,7 @@ class Trainer:
         self._stream = Stream(scenario.seed, "learning", network.chip_indices, network.device, network.dtype)
         self._interval = Interval(network.chips, network.device)
         self._order = SampleOrder(self._stream.child("order"), len(self.dataset.train_inputs))
+        refuse_unstable_step(clock, network, self.dataset.train_inputs, self.dataset.train_targets, self._beta)
         calibrate(self.simulation, self.dataset, self._beta)
 
     @property
