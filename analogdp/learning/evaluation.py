@@ -65,13 +65,17 @@ def evaluate(
 class Interval:
     """Sums over the training since the last evaluation, for each chip, kept on the device until they are asked for."""
 
-    _NAMES = ("samples", "loss", "correct", "steps", "settled", "pulses_up", "pulses_down")
+    _NAMES = (
+        *("samples", "loss", "correct", "steps", "settled"),
+        *("messages_up", "messages_down", "pulses_up", "pulses_down"),
+    )
 
     def __init__(self, chips: int, device: torch.device) -> None:
         self._sums = {name: torch.zeros(chips, dtype=torch.float64, device=device) for name in self._NAMES}
         self._most_steps = torch.zeros(chips, dtype=torch.float64, device=device)
         self._classifies = False
         self._watches_settling = False
+        self._sends_events = False
 
     def add(self, loss: Tensor, correct: Tensor | None, settling: Settling, report: UpdateReport | None) -> None:
         """Add one batch: loss and correctness ``(chips, batch)``, its settling and what its update cost."""
@@ -85,6 +89,10 @@ class Interval:
         sums["loss"] += loss.sum(1)
         sums["steps"] += taken.sum(1)
         torch.maximum(self._most_steps, taken.amax(1).to(torch.float64), out=self._most_steps)
+        if settling.messages is not None:
+            self._sends_events = True
+            sums["messages_up"] += settling.messages[0].sum(1)
+            sums["messages_down"] += settling.messages[1].sum(1)
         if correct is not None:
             self._classifies = True
             sums["correct"] += correct.sum(1)
@@ -105,12 +113,21 @@ class Interval:
         columns["settle_steps_max"] = self._most_steps
         if self._watches_settling:
             columns["settled_fraction"] = sums["settled"] / samples
+        if self._sends_events:
+            columns["messages_up"], columns["messages_down"] = (
+                sums["messages_up"] / samples,
+                sums["messages_down"] / samples,
+            )
         columns["pulses_up"], columns["pulses_down"] = sums["pulses_up"], sums["pulses_down"]
         return {name: value.tolist() for name, value in columns.items()}
 
     def tensors(self) -> dict[str, Tensor]:
         """All sums, by name."""
-        flags = {"classifies": self._classifies, "watches_settling": self._watches_settling}
+        flags = {
+            "classifies": self._classifies,
+            "watches_settling": self._watches_settling,
+            "sends_events": self._sends_events,
+        }
         return {
             **self._sums,
             "most_steps": self._most_steps,
@@ -124,3 +141,4 @@ class Interval:
         self._most_steps.copy_(tensors["most_steps"])
         self._classifies = bool(tensors["classifies"])
         self._watches_settling = bool(tensors["watches_settling"])
+        self._sends_events = bool(tensors["sends_events"])

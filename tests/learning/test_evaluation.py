@@ -79,3 +79,14 @@ def test_without_a_tolerance_nothing_is_said_of_settling():
     interval = Interval(1, torch.device("cpu"))
     interval.add(torch.ones(1, 3), None, Settling((), torch.ones(1, 3), 7, torch.tensor([7]), None), None)
     assert "settled_fraction" not in interval.columns()
+
+
+def test_events_are_counted_per_sample_and_survive_a_checkpoint():
+    interval = Interval(2, torch.device("cpu"))
+    messages = torch.tensor([[[1, 2, 3], [0, 0, 3]], [[4, 5, 6], [0, 3, 0]]])
+    settling = Settling((), torch.ones(2, 3), 7, torch.tensor([7, 7]), None, messages)
+    interval.add(torch.ones(2, 3), None, settling, None)
+    restored = Interval(2, torch.device("cpu"))
+    restored.restore(interval.tensors())
+    assert restored.columns()["messages_up"] == [2.0, 1.0]
+    assert restored.columns()["messages_down"] == [5.0, 1.0]
