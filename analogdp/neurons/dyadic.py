@@ -187,7 +187,7 @@ class Dyadic(NeuronModel):
             drives = self._proximal(bottom_up, label, nudging, out)
         else:
             at = self.upward(state) if self.nudge == "explicit" else bottom_up
-            drives = self._apart(bottom_up, self.loss.gradient(at, label) * -nudging, out)
+            drives = self._apart(bottom_up, self.loss.gradient(at, label), out, -nudging)
         return self._transferred(drives, None, out)
 
     def upward(self, state: State, out: Tensor | None = None) -> Tensor:
@@ -251,12 +251,15 @@ class Dyadic(NeuronModel):
             )
         return (plus, minus), {}
 
-    def _apart(self, drive: Tensor, push: Tensor, out: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
-        """The drives of the compartments when ``push`` moves them apart."""
+    def _apart(
+        self, drive: Tensor, push: Tensor, out: tuple[Tensor, ...] | None, strength: Tensor | float = 1.0
+    ) -> tuple[Tensor, ...]:
+        """The drives of the compartments when ``strength`` times ``push`` moves them apart."""
+        up, down = self.push * strength, self.minus_pull * strength
         if out is None:
-            return _moved(drive, self.push, push), _moved(drive, self.minus_pull, push)
-        _moved(drive, self.push, push, out[0])
-        _moved(drive, self.minus_pull, push, out[1])
+            return _moved(drive, up, push), _moved(drive, down, push)
+        _moved(drive, up, push, out[0])
+        _moved(drive, down, push, out[1])
         return out
 
     def _proximal(
