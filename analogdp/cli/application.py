@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -10,9 +11,11 @@ import typer
 from analogdp import __version__
 from analogdp.cli import inspection, running, verification
 from analogdp.cli.output import let_go, open_closed_streams
-from analogdp.errors import AnalogdpError, ScenarioError
+from analogdp.errors import AnalogdpError, AnalogdpWarning, ScenarioError
 
 INTERRUPTED = 130
+
+_usual_words = warnings.formatwarning
 
 application = typer.Typer(
     name="analogdp",
@@ -52,6 +55,7 @@ def _options(
 def main() -> None:
     """Run the command line and exit."""
     open_closed_streams()
+    warnings.formatwarning = _warning_in_words
     try:
         application()
     except ScenarioError as error:
@@ -68,6 +72,15 @@ def main() -> None:
         _end(f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}", 1)
     except KeyboardInterrupt:
         _end("interrupted", INTERRUPTED)
+
+
+def _warning_in_words(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning for users, who did not write the line of code that gives it."""
+    if issubclass(category, AnalogdpWarning):
+        return f"analogdp: {message}\n"
+    return _usual_words(message, category, filename, lineno, line)
 
 
 def _end(message: str, code: int) -> None:

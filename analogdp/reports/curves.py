@@ -90,6 +90,10 @@ _STEPS = [
     _Wanted("settle_steps_max", "slowest sample", VERMILLION, "dash"),
 ]
 _SETTLED = [_Wanted("settled_fraction", "settled in time", BLACK, "solid")]
+_MESSAGES = [
+    _Wanted("messages_up", "up", PLUS, "solid"),
+    _Wanted("messages_down", "down", MINUS, "dash"),
+]
 _PULSES = [_Wanted("pulses_up", "up", PLUS, "solid"), _Wanted("pulses_down", "down", MINUS, "dash")]
 
 
@@ -110,6 +114,7 @@ def charts(metrics: Metrics) -> list[Chart]:
                 Panel("samples settled (%)", settled, limits=(-4, 104)),
             ),
         ),
+        Chart("messages", "Events between layers", (Panel("events per sample", _curves(metrics, _MESSAGES)),)),
         Chart(
             "pulses", "Write pulses per chip, since the previous evaluation", (Panel("pulses", pulses, from_zero=True),)
         ),
