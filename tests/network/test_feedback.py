@@ -101,7 +101,7 @@ def test_the_other_numbers_of_a_network_do_not_depend_on_the_path(make_network):
 
 
 def test_a_copy_in_noiseless_identical_cells_is_the_transposed_read(make_network):
-    """The whole field, through 6-bit converters of calibrated range, to rounding errors of float64."""
+    """The whole field, through 6-bit converters, to rounding errors of float64."""
     sections = {"synapse": crossbar(NOISELESS, adc={"bits": 6, "range": 2.0}, dac={"bits": 6, "range": 1.0})}
     targets = []
     for path in ("transposed", "copy"):
