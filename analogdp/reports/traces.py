@@ -141,7 +141,7 @@ def _presentation(recording: Recording, rows: slice, factor: float | None) -> Pr
         for compartment, (name, dash) in enumerate(zip(recording.compartments, _DASHES, strict=False))
     )
     update = int(recording.update[rows.start])
-    return Presentation(f"after {update} weight update{'s' if update != 1 else ''}", times, tuple(traces))
+    return Presentation(f"after {update} update{'s' if update != 1 else ''}", times, tuple(traces))
 
 
 def _name(recording: Recording) -> str:

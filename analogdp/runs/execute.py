@@ -23,7 +23,7 @@ from analogdp.runs.stopping import StopRequest, stop_on_signal
 
 if TYPE_CHECKING:
     from analogdp.learning import Progress
-    from analogdp.learning.trainer import Watch
+    from analogdp.learning.base import Watch
 
 
 class Learner(Protocol):

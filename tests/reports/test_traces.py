@@ -49,7 +49,7 @@ def test_the_first_and_the_last_presentation_are_shown_with_the_recorded_values(
     path = write(tmp_path, STATES)
     (chart,) = read_traces(path).charts
     expected = rows_of(Spool.of(STATES, np.dtype("float32"), path), 30, 4, 2e-7)
-    assert [each.title for each in chart.presentations] == ["after 0 weight updates", "after 150 weight updates"]
+    assert [each.title for each in chart.presentations] == ["after 0 updates", "after 150 updates"]
     for shown, rows in zip(chart.presentations, (expected[:30], expected[-30:]), strict=True):
         np.testing.assert_allclose(shown.times, rows["time"] * 1e6)
         assert [(trace.unit, trace.compartment, trace.dash) for trace in shown.traces] == [

@@ -15,10 +15,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from analogdp import registry
 from analogdp.data import load
 from analogdp.dynamics import Simulation
 from analogdp.errors import RunError
-from analogdp.learning import Trainer
+from analogdp.learning import AlwaysOnTrainer, Trainer
 from analogdp.network import Network, build
 from analogdp.runs import (
     Observer,
@@ -87,7 +88,8 @@ def carry_out(tmp_path: Path) -> Callable[[Scenario, str], Outcome]:
             RunDirectory.create(tmp_path, name, {SCENARIO: "", MANIFEST: manifest.to_json()}, run.path)
         network = build(scenario)
         if not read_manifest(run).concluded:
-            trainer = Trainer(scenario, network, load(scenario.data, scenario.seed))
+            make_trainer = registry.trainers.get(scenario.learning.mode)
+            trainer = make_trainer(scenario, network, load(scenario.data, scenario.seed))
             own = Recorder.of(scenario, network, trainer.updates_per_epoch, run.spools)
             products = Products(list, lambda: run.report.write_text("page") and None)
             with computing_with(1):
@@ -265,6 +267,20 @@ def test_a_torn_row_of_a_killed_process_is_dropped(make, carry_out, tmp_path, mo
     with (tmp_path / "killed" / ".recordings" / "record0.rows").open("ab") as file:
         file.write(b"torn")
     assert carry_out(scenario, "killed").file == carry_out(scenario, "whole").file
+
+
+def test_a_stream_of_samples_is_recorded_without_gaps_and_goes_on_after_a_kill(make, carry_out, monkeypatch) -> None:
+    learning = {"mode": "always_on", "dwell": "1 us", "batch": 20}
+    scenario = make([{"layer": 1, "updates": 1}], learning=learning, noise={"membrane": 0.02})
+    with monkeypatch.context() as patched:
+        patched.setattr(AlwaysOnTrainer, "advance", dying(AlwaysOnTrainer.advance, 4, after=True))
+        with pytest.raises(Killed):
+            carry_out(scenario, "killed")
+    whole = carry_out(scenario, "whole")
+    (found,) = whole.recordings
+    assert np.diff(found.step).tolist() == [1] * (len(found.step) - 1)
+    assert np.unique(found.update).tolist() == list(range(9))
+    assert carry_out(scenario, "killed").file == whole.file
 
 
 def test_a_finished_run_leaves_nothing_but_the_file_with_its_checksum(make, carry_out) -> None:
