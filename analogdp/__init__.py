@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from analogdp.api import Result, open_run, resume, run
     from analogdp.exports import read_conductances
-    from analogdp.runs import Observer
+    from analogdp.runs import Observer, Recording, read_recordings
     from analogdp.scenario import Scenario, load_scenario
     from analogdp.verification.comparison import Verification, verify
 
 __all__ = [
     "Observer",
+    "Recording",
     "Result",
     "Scenario",
     "Verification",
@@ -29,6 +30,7 @@ __all__ = [
     "load_scenario",
     "open_run",
     "read_conductances",
+    "read_recordings",
     "resume",
     "run",
     "verify",
@@ -41,12 +43,14 @@ except PackageNotFoundError:  # imported from a source tree that is not installe
 
 _HOMES = {
     "Observer": "analogdp.runs",
+    "Recording": "analogdp.runs",
     "Result": "analogdp.api",
     "Scenario": "analogdp.scenario",
     "Verification": "analogdp.verification.comparison",
     "load_scenario": "analogdp.scenario",
     "open_run": "analogdp.api",
     "read_conductances": "analogdp.exports",
+    "read_recordings": "analogdp.runs",
     "resume": "analogdp.api",
     "run": "analogdp.api",
     "verify": "analogdp.verification.comparison",

@@ -33,6 +33,8 @@ WRITTEN_OUT = {
     "weight_range": "number, or `NUMBER/sqrt(fan_in)`",
     "layers": "list of whole numbers",
     "parameters": "section",
+    "record": "list of sections",
+    "units": "list of whole numbers, whole number, `all`",
     "bottom_up": "one for all, or one for each pair",
     "top_down": "one for all, or one for each pair",
 }

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from analogdp.errors import InputError
 from analogdp.neurons.losses import Loss
-from analogdp.scenario.schema import MismatchSettings, NeuronSettings
+from analogdp.scenario.mismatch import MismatchSettings
+from analogdp.scenario.schema import NeuronSettings
 from analogdp.streams import Stream
 
 State = Tensor | Sequence[Tensor]

@@ -25,8 +25,9 @@ from analogdp.neurons import mismatch
 from analogdp.neurons.activations import Activation, ActivationSettings, AnyActivation, make_activation
 from analogdp.neurons.base import Equations, NeuronModel, State
 from analogdp.neurons.losses import Loss
+from analogdp.scenario.mismatch import MismatchSettings
 from analogdp.scenario.quantities import Ratio
-from analogdp.scenario.schema import MismatchSettings, NeuronSettings
+from analogdp.scenario.schema import NeuronSettings
 from analogdp.streams import Stream
 
 if TYPE_CHECKING:
@@ -76,8 +77,9 @@ class DualPropagationSettings(DyadicSettings):
         if self.output == "linearised":
             return problems
         loss = registry.losses.get(scenario.network.loss)
-        push = mismatch.far_above(self.alpha, scenario.mismatch.of("push"), UNLIKELY)
-        pull = mismatch.far_above(1 - self.alpha, scenario.mismatch.of("pull"), UNLIKELY)
+        drift = UNLIKELY * scenario.noise.asymmetry
+        push = mismatch.far_above(self.alpha, scenario.mismatch.of("push"), UNLIKELY) + drift
+        pull = mismatch.far_above(1 - self.alpha, scenario.mismatch.of("pull"), UNLIKELY) + drift
         fluctuation = 1 + UNLIKELY * scenario.noise.nudging
         limits = {
             "s-": 1 / (max(pull, 1e-12) * loss.curvature * fluctuation),

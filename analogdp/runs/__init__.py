@@ -5,6 +5,7 @@ from analogdp.runs.directory import RunDirectory, runs_in
 from analogdp.runs.execute import Interrupted, Learner, Observer, Products, execute
 from analogdp.runs.manifest import Manifest, change_manifest, new_manifest, read_manifest, status_now, versions
 from analogdp.runs.metrics import Journal, Row, as_table, last_evaluation, mean_and_spread
+from analogdp.runs.recordings import Recording, read_recordings
 
 __all__ = [
     "Checkpoint",
@@ -14,6 +15,7 @@ __all__ = [
     "Manifest",
     "Observer",
     "Products",
+    "Recording",
     "Row",
     "RunDirectory",
     "as_table",
@@ -25,6 +27,7 @@ __all__ = [
     "mean_and_spread",
     "new_manifest",
     "read_manifest",
+    "read_recordings",
     "runs_in",
     "save_checkpoint",
     "status_now",

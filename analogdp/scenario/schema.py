@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from analogdp import registry
 from analogdp.errors import Problem
 from analogdp.registry import suggestion
-from analogdp.scenario.mismatch import MismatchSettings as MismatchSettings
+from analogdp.scenario.mismatch import MismatchSettings
 from analogdp.scenario.quantities import Ratio, Time
 from analogdp.scenario.settings import NameIn, OneOf, ProblemList, Settings
 from analogdp.scenario.words import shown

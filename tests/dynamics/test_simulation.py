@@ -4,7 +4,16 @@ import pickle
 import pytest
 import torch
 
-from analogdp.dynamics import Continuous, Diverged, ExponentialEuler, Simulation, Sweep
+from analogdp.dynamics import (
+    Continuous,
+    Diverged,
+    Euler,
+    ExponentialEuler,
+    Simulation,
+    Sweep,
+    converged,
+    diverged,
+)
 from analogdp.scenario.schema import NoiseSettings
 from analogdp.streams import Stream
 
@@ -288,3 +297,48 @@ def test_divergence_is_located_in_time_layer_and_chip(make_network, tolerance):
 def test_nothing_can_be_simulated_before_samples_are_presented(make_network):
     with pytest.raises(RuntimeError, match="present"):
         Simulation(make_network(), continuous()).settle()
+
+
+def test_a_run_stops_early_when_it_has_converged_and_not_before(make_network):
+    network = make_network((6, 5, 3), neuron={"activation": "tanh"})
+    simulation = Simulation(network, continuous(1000, None))
+    present(simulation, batch=3)
+    looks = sum(1 for _ in simulation.run(1000, every=10, until=[converged(1e-6), diverged()]))
+    assert simulation.step == 10 * looks < 1000
+    assert bool((simulation.residual < 1e-6).all())
+    present(simulation, batch=3)
+    simulation.advance(simulation.step + 10 * (looks - 1), residual := torch.empty(1, 3, dtype=torch.float64))
+    assert not bool((residual < 1e-6).all())
+
+
+def test_a_run_stops_early_when_it_diverges_and_at_the_latest_at_its_time_limit(make_network):
+    network = make_network((6, 5, 3), neuron={"activation": "identity"}, network={"gain": 30.0})
+    simulation = Simulation(network, Continuous(Euler, 1.5e-6, 10, tolerance=None))
+    present(simulation, batch=3, nudging=50.0)
+    list(simulation.run(5000, every=7, until=[diverged()]))
+    assert simulation.step < 5000
+    calm = Simulation(make_network((6, 5, 3)), continuous(10, None))
+    present(calm, batch=3)
+    list(calm.run(25, every=10, until=[diverged()]))
+    assert calm.step == 25
+
+
+def test_a_watcher_sees_the_beginning_and_every_so_many_steps_and_changes_nothing(make_network):
+    class Watcher:
+        every = 4
+
+        def __init__(self) -> None:
+            self.seen: list[int] = []
+
+        def look(self, simulation: Simulation) -> None:
+            self.seen.append(simulation.step)
+
+    network = make_network((6, 5, 3))
+    watched, alone = (Simulation(network, continuous(30, 1e-3), NoiseSettings(membrane=0.01)) for _ in range(2))
+    watched.watcher = watcher = Watcher()
+    ends = []
+    for simulation in (watched, alone):
+        present(simulation, batch=3, stream=STREAM)
+        ends.append([state.clone() for state in simulation.settle().state])
+    assert watcher.seen == list(range(0, 31, 4))
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))

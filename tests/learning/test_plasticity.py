@@ -2,7 +2,7 @@ import torch
 
 from analogdp.learning import contrastive_hebbian
 from analogdp.neurons import DualPropagationTransposed, LeastSquares
-from analogdp.scenario.schema import MismatchSettings
+from analogdp.scenario.mismatch import MismatchSettings
 from analogdp.streams import Stream
 
 

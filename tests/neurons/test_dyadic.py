@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from analogdp.neurons import CrossEntropy, DualPropagation, DualPropagationTransposed, LeastSquares, by_name
-from analogdp.scenario.schema import MismatchSettings, Scenario
+from analogdp.scenario.mismatch import MismatchSettings
+from analogdp.scenario.schema import Scenario
 from analogdp.streams import Stream
 
 ALPHAS = [0.0, 0.25, 0.5, 1.0]
