@@ -12,7 +12,7 @@ from analogdp import registry
 from analogdp.errors import InputError
 from analogdp.scenario.schema import SynapseSettings
 from analogdp.streams import Stream
-from analogdp.synapses.base import LocalUpdate, Synapse, UpdateReport
+from analogdp.synapses.base import LocalUpdate, Synapse, UpdateReport, with_bias
 
 
 class IdealSettings(SynapseSettings):
@@ -49,8 +49,7 @@ class IdealSynapse(Synapse):
         noise: Tensor | None = None,
         weights: Tensor | None = None,
     ) -> Tensor:
-        transposed = self._transposed if weights is None else weights.mT
-        return torch.bmm(x, transposed, out=out) if bias is None else torch.baddbmm(bias, x, transposed, out=out)
+        return with_bias(torch.bmm(x, self._transposed if weights is None else weights.mT, out=out), bias, out)
 
     def backward_read(
         self, e: Tensor, out: Tensor | None = None, noise: Tensor | None = None, weights: Tensor | None = None
