@@ -12,7 +12,7 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.data import Dataset
-from analogdp.dynamics import Clock, Diverged, Simulation
+from analogdp.dynamics import Clock, Diverged, Simulation, refuse_unstable_step
 from analogdp.dynamics.clocks import tidy, whole_steps
 from analogdp.dynamics.simulation import LARGEST_STATE, is_bounded
 from analogdp.dynamics.timed import TimedSettings
@@ -97,6 +97,9 @@ class AlwaysOnSettings(LearningSettings):
             problems.append(Problem("tau_bias", "there are no biases to train: network.bias is false"))
         return problems
 
+    def why_not_compiled(self) -> str | None:
+        return "weights that follow at every step leave no steps to compile together"
+
     def weight_bytes(self, dtype_bytes: int) -> int:
         """The weights as they were when the sample came: once to go back to, once to compare with."""
         return 2 * dtype_bytes
@@ -146,6 +149,7 @@ class AlwaysOnTrainer:
         self._stream = Stream(scenario.seed, "learning", network.chip_indices, network.device, network.dtype)
         self._order = SampleOrder(self._stream.child("order"), len(self.dataset.train_inputs))
         self._sums = _Sums(network.chips, self.dataset.train_labels is not None, network.device)
+        refuse_unstable_step(clock, network, self.dataset.train_inputs, self.dataset.train_targets, self._beta)
         calibrate(self._tests, self.dataset, self._beta)
         inputs, targets, _ = self._samples(0)
         self.simulation.present(inputs, targets, self._beta, self._stream.child("stream"))
@@ -187,7 +191,7 @@ class AlwaysOnTrainer:
         prediction = field.prediction(field.output_drive)
         loss = self.network.loss.value(prediction, targets)
         correct = None if labels is None else prediction.argmax(-1) == labels
-        self._sums.add(loss, correct, self._before.drift(), earlier, self._errors(), pulses)
+        self._sums.add(loss, correct, self._before.drift(), earlier, self._errors(), pulses, self._messages())
         self.update += 1
         accuracy = None if correct is None else float(correct.to(loss.dtype).mean())
         epoch = (self.update - 1) // self.updates_per_epoch + 1
@@ -266,6 +270,11 @@ class AlwaysOnTrainer:
         """The errors that came furthest: those of the first layer, ``(chips, batch, units)``."""
         return self.network.neurons[0].learning_signal(self.simulation.state[0])
 
+    def _messages(self) -> Tensor | None:
+        """Events sent up and down in this dwell, int64 ``(2, chips, batch)``; None where messages are continuous."""
+        now, before = self.simulation.messages, self._before.messages
+        return None if now is None or before is None else now - before
+
     def _pass_time(self) -> None:
         """Let cells lose what they do not retain."""
         stream = self._stream.at(self.update)
@@ -327,6 +336,11 @@ class _Moment:
         self._simulation.restore(simulation)
         self._weights.restore(gathered)
 
+    @property
+    def messages(self) -> Tensor | None:
+        """Events sent until then, int64 ``(2, chips, batch)``; None where messages are continuous."""
+        return self._kept[1]["axons.sent"] if self._simulation.messages is not None else None
+
     def drift(self) -> Tensor:
         """How far all weights together have moved since, relative to their norm, ``(chips,)``."""
         changes = [now - then for now, then in zip(self._matrices, self._kept_matrices, strict=True)]
@@ -340,14 +354,24 @@ class _Moment:
 class _Sums:
     """Sums over the samples since the last evaluation, for each chip, kept on the device until they are asked for."""
 
-    _NAMES = ("samples", "loss", "correct", "dwells", "drift", "errors_moved", "errors", "pulses_up", "pulses_down")
+    _NAMES = (
+        *("samples", "loss", "correct", "dwells", "drift", "errors_moved", "errors"),
+        *("messages_up", "messages_down", "pulses_up", "pulses_down"),
+    )
 
     def __init__(self, chips: int, classifies: bool, device: torch.device) -> None:
         self._classifies = classifies
         self._values = {name: torch.zeros(chips, dtype=torch.float64, device=device) for name in self._NAMES}
 
     def add(
-        self, loss: Tensor, correct: Tensor | None, drift: Tensor, earlier: Tensor, errors: Tensor, pulses: Tensor
+        self,
+        loss: Tensor,
+        correct: Tensor | None,
+        drift: Tensor,
+        earlier: Tensor,
+        errors: Tensor,
+        pulses: Tensor,
+        messages: Tensor | None,
     ) -> None:
         """Add one dwell.
 
@@ -356,6 +380,7 @@ class _Sums:
             drift: of the weights, ``(chips,)``.
             earlier, errors: of the first layer, shortly before and at its end, ``(chips, batch, units)``.
             pulses: up and down, ``(2, chips)``.
+            messages: events up and down, ``(2, chips, batch)``, if messages are events.
         """
         values = self._values
         values["samples"] += loss.shape[1]
@@ -366,6 +391,9 @@ class _Sums:
         values["errors"] += torch.linalg.vector_norm(errors, dim=(1, 2))
         values["pulses_up"] += pulses[0]
         values["pulses_down"] += pulses[1]
+        if messages is not None:
+            values["messages_up"] += messages[0].sum(1)
+            values["messages_down"] += messages[1].sum(1)
         if correct is not None:
             values["correct"] += correct.sum(1)
 
@@ -379,6 +407,10 @@ class _Sums:
             columns["train_accuracy"] = sums["correct"] / sums["samples"]
         columns["drift"] = sums["drift"] / sums["dwells"]
         columns["lag"] = sums["errors_moved"] / sums["errors"]
+        if bool(sums["messages_up"].any() or sums["messages_down"].any()):
+            columns["messages_up"], columns["messages_down"] = (
+                sums[name] / sums["samples"] for name in ("messages_up", "messages_down")
+            )
         columns["pulses_up"], columns["pulses_down"] = sums["pulses_up"], sums["pulses_down"]
         return {name: value.tolist() for name, value in columns.items()}
 

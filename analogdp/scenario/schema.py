@@ -87,6 +87,10 @@ class LearningSettings(Settings):
     epochs: int = Field(default=10, ge=0, le=1_000_000, description="passes over the training set")
     batch: int = Field(default=32, ge=1, le=1_000_000, description="samples settled together")
 
+    def why_not_compiled(self) -> str | None:
+        """The reason why several steps at once are of no use to this way of training, or None if they are."""
+        return None
+
     def weight_bytes(self, dtype_bytes: int) -> int:
         """Memory in bytes that learning takes for one weight on one chip: its update and an optimizer's moments."""
         return 3 * dtype_bytes
@@ -333,7 +337,9 @@ class RunSettings(Settings):
     )
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
-        reason = scenario.dynamics.why_not_compiled(scenario) if self.compile else None
+        if not self.compile:
+            return []
+        reason = scenario.dynamics.why_not_compiled(scenario) or scenario.learning.why_not_compiled()
         return [Problem("compile", f"{reason}; set it to false")] if reason else []
 
 

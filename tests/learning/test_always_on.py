@@ -271,3 +271,18 @@ def test_a_resolved_scenario_can_be_read_back(synapse):
     scenario = Scenario.model_validate({"synapse": synapse, "learning": "always_on"})
     assert Scenario.model_validate(scenario.model_dump(mode="json")) == scenario
     assert scenario.learning.write_every == pytest.approx({"ideal": 0.2 * US, "crossbar": 16 * US}[synapse])
+
+
+def test_events_are_counted_for_each_dwell(make_scenario):
+    scenario = make_scenario(
+        (8, 6, 4),
+        learning={"mode": "always_on", "epochs": 1, "batch": 2, "dwell": 4e-6},
+        dynamics={"axons": {"threshold": 0.01}},
+    )
+    trainer = AlwaysOnTrainer(scenario, build(scenario), load(scenario.data, scenario.seed))
+    for _ in range(3):
+        trainer.advance()
+    sent = trainer.simulation.messages.sum((1, 2)) / 6
+    (row,) = trainer.evaluate()
+    assert (row["messages_up"], row["messages_down"]) == pytest.approx(tuple(sent.tolist()))
+    assert row["messages_up"] > 0
