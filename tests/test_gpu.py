@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from analogdp import registry
 from analogdp.data import load
-from analogdp.dynamics import Continuous, ExponentialEuler, Simulation
+from analogdp.dynamics import AxonSettings, Continuous, ExponentialEuler, Poisson, Simulation
+from analogdp.dynamics.stepping import CapturedStepping, Stepping
 from analogdp.learning import Trainer
 from analogdp.network import build
 from analogdp.scenario.schema import NoiseSettings
@@ -52,9 +54,48 @@ def test_a_chunk_of_steps_never_waits_for_the_host(make_scenario):
     simulation = Simulation(network, clock, NoiseSettings(membrane=0.1))
     inputs = torch.rand(1, 8, 64, device="cuda")
     simulation.present(inputs, stream=Stream(0, "noise", device=network.device))
-    simulation.advance(5)
+    simulation.advance(20)  # the steps are captured here
     torch.cuda.set_sync_debug_mode("error")
     try:
         simulation.advance(20)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+AXONS = AxonSettings.model_validate({"delay": 0.4e-6, "threshold": 0.01})
+CLOCKS = {
+    **{
+        name: Continuous(registry.integrators.get(name), 0.2e-6, 60, tolerance=None)
+        for name in ("exp_euler", "etd2rk", "euler", "heun", "sra1")
+    },
+    "delays and events": Continuous(ExponentialEuler, 0.2e-6, 60, tolerance=None, axons=AXONS),
+    "poisson": Poisson(1e6, 0.2e-6, 60, tolerance=None),
+}
+NOISE = {
+    "membrane": 0.02,
+    "common": 0.01,
+    "coloured": {"std": 0.01, "correlation": 2e-6},
+    "nudging": 0.1,
+    "asymmetry": 0.05,
+    "conductance": {"std": 0.05, "correlation": 5e-6},
+}
+
+
+@pytest.mark.parametrize("name", CLOCKS)
+def test_captured_graphs_have_the_bits_of_steps_taken_one_by_one(make_scenario, name):
+    network = build(make_scenario((6, 5, 4, 3), chips=2, run={"device": "cuda", "dtype": "float32"}))
+    noise, ends = NoiseSettings.model_validate(NOISE), []
+    for one_by_one in (False, True):
+        simulation = Simulation(network, CLOCKS[name], noise, tau=1e-6)
+        for seed in (0, 1):
+            generator = torch.Generator("cuda").manual_seed(seed)
+            inputs, labels = (torch.rand(1, 4, units, generator=generator, device="cuda") for units in (6, 3))
+            stream = Stream(3, "steps", (0, 1), network.device).at(seed)
+            simulation.present(inputs, labels, 0.5, stream)
+            work = simulation._workspace
+            if one_by_one:
+                work.stepping = Stepping(work.field, work.state, work.step, work.noise)
+            assert isinstance(work.stepping, CapturedStepping) is not one_by_one
+            simulation.advance(45)
+        ends.append([state.clone() for state in simulation.state])
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
