@@ -22,7 +22,8 @@ from analogdp.learning import AlwaysOnTrainer
 from analogdp.network import build
 from analogdp.scenario import load_scenario
 
-SEEDS = (1, 2, 3)
+SEEDS = (4, 5, 6)
+"""The scenarios' settings were chosen with seeds 1 to 3: what is reported is other data splits, weights and devices."""
 SCENARIOS = ("always-on", "always-on-crossbar")
 DWELLS = (2, 4, 8, 12, 20)
 """In membrane time constants, as are those of the weights."""
