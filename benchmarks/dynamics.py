@@ -242,10 +242,16 @@ def overhead() -> dict[str, float]:
 def chips() -> dict[str, float]:
     """64 chips together against 64 runs of one chip each, 64-32-10 at batch 32."""
     sizes, count = (64, 32, 10), 64
-    together = ours(network_of(sizes, count), 32, 0.0)
+    together, compiled = (ours(network_of(sizes, count), 32, 0.0, compiled) for compiled in (False, True))
     runs = [ours(network_of(sizes, count, (chip,)), 32, 0.0) for chip in range(count)]
-    found = medians({"chips_together": together, "chips_one_by_one": lambda: [run() for run in runs] and None}, 5)
-    return found | {"chips_share": found["chips_together"] / found["chips_one_by_one"]}
+
+    def one_by_one() -> None:
+        for run in runs:
+            run()
+
+    found = medians({"chips_together": together, "chips_compiled": compiled, "chips_one_by_one": one_by_one}, 5)
+    shares = {f"{name}_share": found[name] / found["chips_one_by_one"] for name in ("chips_together", "chips_compiled")}
+    return found | shares
 
 
 def memory() -> dict[str, float]:

@@ -7,7 +7,6 @@ what the sender had a delay ago, whatever was sent since.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
@@ -16,7 +15,8 @@ from pydantic import BeforeValidator
 from pydantic import Field as Option
 from torch import Tensor
 
-from analogdp.errors import AnalogdpWarning, Problem
+from analogdp.dynamics.clocks import in_whole_steps
+from analogdp.errors import Problem
 from analogdp.network import Layout
 from analogdp.scenario.quantities import Ratio, Time
 from analogdp.scenario.settings import Settings
@@ -87,7 +87,7 @@ class AxonSettings(Settings):
     def rounded(self, dt: float) -> AxonSettings:
         """With delays that are whole time steps; warns of every delay that is changed."""
         ways = {
-            way: tuple(_whole_steps(delay, dt, f"dynamics.axons.delay.{way}") for delay in getattr(self.delay, way))
+            way: tuple(in_whole_steps(delay, dt, f"dynamics.axons.delay.{way}") for delay in getattr(self.delay, way))
             for way in ("bottom_up", "top_down")
         }
         return self.model_copy(update={"delay": DelaySettings(**ways)})
@@ -97,18 +97,6 @@ class AxonSettings(Settings):
         """Whether messages arrive at once, as they are."""
         parts = (self.delay, self.threshold)
         return not any(any(way) for part in parts for way in (part.bottom_up, part.top_down) if way)
-
-
-def _whole_steps(delay: float, dt: float, path: str) -> float:
-    steps = round(delay / dt)
-    near = float(f"{steps * dt:.12g}")
-    if abs(steps * dt - delay) > 1e-6 * dt:
-        warnings.warn(
-            f"{path}: {delay:g} s is no multiple of the time step of {dt:g} s; taken as {near:g} s",
-            AnalogdpWarning,
-            stacklevel=2,
-        )
-    return near
 
 
 class Axons:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from typing import ClassVar, Self
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from analogdp.dynamics.noise import Fluctuations
 from analogdp.dynamics.step import Step
 from analogdp.dynamics.stepping import CapturedStepping, Snapshot, Stepping
-from analogdp.errors import InputError
+from analogdp.errors import AnalogdpWarning, InputError
 from analogdp.network import Field, Network, Transmission
 from analogdp.scenario.schema import ClockSettings
 
@@ -80,6 +81,18 @@ def largest_difference(field: Field, one: Tensor, other: Tensor, out: Tensor) ->
 def tidy(value: float) -> float:
     """Without the last digits that a product of decimals leaves, which users would read in resolved scenarios."""
     return float(f"{value:.12g}")
+
+
+def in_whole_steps(duration: float, dt: float, path: str) -> float:
+    """A duration as a multiple of the time step; warns if that is another one, with its path in the scenario."""
+    near = tidy(math.floor(duration / dt + 0.5) * dt)
+    if abs(near - duration) > 1e-6 * dt:
+        warnings.warn(
+            f"{path}: {duration:g} s is no multiple of the time step of {dt:g} s; taken as {near:g} s",
+            AnalogdpWarning,
+            stacklevel=2,
+        )
+    return near
 
 
 def whole_steps(duration: float, dt: float) -> int:

@@ -94,6 +94,10 @@ class ContinuousSettings(TimedSettings):
     def why_not_compiled(self, scenario: Scenario) -> str | None:
         if self.integrator not in ("exp_euler", "euler"):
             return "only steps of exp_euler and euler can be compiled"
+        if self.settle.check_every == 1:
+            return (
+                "a look at convergence after every step (dynamics.settle.check_every) leaves none to compile together"
+            )
         if not self.axons.transparent:
             return "messages with delays or thresholds cannot be compiled"
         names = ("coloured", "nudging", "asymmetry", "conductance")
@@ -161,7 +165,11 @@ class Continuous(TimedClock):
             raise InputError("run.compile: messages with delays or thresholds cannot be compiled; set it to false")
         if noise.sources:
             raise InputError(f"run.compile: noise of {noise.sources[0]} cannot be compiled; set it to false")
-        return CompiledStepping(field, state, step, noise, method.gain, method.noise_gain)
+        piece = self.steps if self.tolerance is None else self.check_every
+        if piece < 2:
+            raise InputError("run.compile: a look at convergence after every step leaves none to compile together")
+        gain, kick = method.gain, method.noise_gain
+        return CompiledStepping(field, state, step, noise, steps=piece - 1, gain=gain, kick=kick)
 
     def prepare(self, field: Field) -> Step:
         return _ContinuousStep(self.method_for(field), field)

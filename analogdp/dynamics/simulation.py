@@ -231,6 +231,7 @@ class Simulation:
         """Clamp other samples, of the same number, to the network as it is: no rest, no new noise."""
         self.field.switch(inputs, label, nudging)
 
+    @torch.no_grad()
     def advance(self, steps: int, residual: Tensor | None = None) -> None:
         """Move on by a number of steps, without reading anything back from the device.
 

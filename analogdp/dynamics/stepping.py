@@ -18,8 +18,8 @@ from analogdp.network import Field
 CAPTURED_STEPS = 32
 """Most steps in a captured graph: enough to hide the cost of a launch, few enough to be captured quickly."""
 
-COMPILED_STEPS = 8
-"""Steps that are compiled together, which spreads the cost of a call; a compiler's time grows with it."""
+COMPILED_STEPS = 16
+"""Most steps that are compiled together, which spreads the cost of a call; a compiler's time grows with it."""
 
 
 class Snapshot(Protocol):
@@ -128,13 +128,26 @@ class CapturedStepping(Stepping):
 
 
 class CompiledStepping(Stepping):
-    """Steps of exponential or plain Euler, :data:`COMPILED_STEPS` at a time as one function that torch.compile has fused.
+    """Steps of exponential or plain Euler, several at a time as one function that torch.compile has fused.
 
     The last step of a piece is taken as usual: it leaves the messages and drives behind that others read.
+
+    Args:
+        steps: how many are compiled together.
+        gain: share of the way to the target that a step covers.
+        kick: factor of the normal numbers.
     """
 
     def __init__(
-        self, field: Field, state: Tensor, step: Step, noise: Fluctuations, gain: Tensor | float, kick: Tensor | float
+        self,
+        field: Field,
+        state: Tensor,
+        step: Step,
+        noise: Fluctuations,
+        *,
+        steps: int,
+        gain: Tensor | float,
+        kick: Tensor | float,
     ) -> None:
         if not state.is_cuda and shutil.which(os.environ.get("CXX", "g++")) is None:
             raise InputError("run.compile: there is no C++ compiler (g++, or what CXX names) here; set it to false")
@@ -143,16 +156,19 @@ class CompiledStepping(Stepping):
         self._parts = views(state)
         self._gains = views(gain) if isinstance(gain, Tensor) else gain
         self._kicks = views(kick) if isinstance(kick, Tensor) else kick
-        self._steps = torch.compile(self._several, fullgraph=True)
+        self._together = min(steps, COMPILED_STEPS)
+        # Without a wrapper in C++, calling a small network's kernels from Python takes longer than they do.
+        options: dict[str, str | int | bool | Callable[..., object]] = {"cpp_wrapper": not state.is_cuda}
+        self._steps = torch.compile(self._several, fullgraph=True, options=options)
 
     def move(self, first: int, count: int, quiet: bool, residual: Tensor | None) -> None:
         # Weights that change in between would be read through drives that were remembered before.
-        while count > COMPILED_STEPS and not self.field.live:
-            self.load(first, COMPILED_STEPS, quiet, hold=True)
-            rows = [None if quiet else self.noise.apply(row) for row in range(COMPILED_STEPS)]
+        while count > self._together and not self.field.live:
+            self.load(first, self._together, quiet, hold=True)
+            rows = [None if quiet else self.noise.apply(row) for row in range(self._together)]
             views = self.field.layout.compartment_views
             self._steps(self._parts, [None if row is None else views(row[0]) for row in rows])
-            first, count = first + COMPILED_STEPS, count - COMPILED_STEPS
+            first, count = first + self._together, count - self._together
         super().move(first, count, quiet, residual)
 
     def _several(self, parts: Sequence[Sequence[Tensor]], noise: Sequence[Sequence[Sequence[Tensor]] | None]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
@@ -13,10 +12,10 @@ from torch import Tensor
 from analogdp import registry
 from analogdp.data import Dataset
 from analogdp.dynamics import Clock, Diverged, Simulation, refuse_unstable_step
-from analogdp.dynamics.clocks import tidy, whole_steps
+from analogdp.dynamics.clocks import in_whole_steps, tidy, whole_steps
 from analogdp.dynamics.simulation import LARGEST_STATE, is_bounded
 from analogdp.dynamics.timed import TimedSettings
-from analogdp.errors import AnalogdpWarning, Problem
+from analogdp.errors import Problem
 from analogdp.learning.base import (
     Progress,
     SampleOrder,
@@ -66,14 +65,14 @@ class AlwaysOnSettings(LearningSettings):
         constant, per_layer = DWELL_TAUS
         layers = len(scenario.network.layers) - 1
         wanted = self.dwell or (constant + per_layer * layers) * scenario.neuron.tau
-        dwell = _whole(wanted, dt, "dwell")
+        dwell = in_whole_steps(wanted, dt, "learning.dwell")
         tau_weights = self.tau_weights or tidy(DWELLS_PER_TAU_WEIGHTS * dwell)
         write_every = self.write_every or (dwell if scenario.synapse.written_by_pulses else dt)
         filled = {
             "dwell": dwell,
             "tau_weights": tau_weights,
             "tau_bias": (self.tau_bias or tau_weights) if scenario.network.bias else None,
-            "write_every": _whole(write_every, dt, "write_every"),
+            "write_every": in_whole_steps(write_every, dt, "learning.write_every"),
             "rule": self.rule or registry.neurons.get(scenario.neuron.model).plasticity,
         }
         return self.model_copy(update=filled)
@@ -103,18 +102,6 @@ class AlwaysOnSettings(LearningSettings):
     def weight_bytes(self, dtype_bytes: int) -> int:
         """The weights as they were when the sample came: once to go back to, once to compare with."""
         return 2 * dtype_bytes
-
-
-def _whole(duration: float, dt: float, name: str) -> float:
-    """A duration of whole time steps; warns if that is another."""
-    near = tidy(whole_steps(duration, dt) * dt)
-    if abs(near - duration) > 1e-6 * dt:
-        warnings.warn(
-            f"learning.{name}: {duration:g} s is no multiple of the time step of {dt:g} s; taken as {near:g} s",
-            AnalogdpWarning,
-            stacklevel=2,
-        )
-    return near
 
 
 @registry.trainers.register("always_on")

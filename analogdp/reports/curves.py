@@ -90,6 +90,8 @@ _STEPS = [
     _Wanted("settle_steps_max", "slowest sample", VERMILLION, "dash"),
 ]
 _SETTLED = [_Wanted("settled_fraction", "settled in time", BLACK, "solid")]
+_LAG = [_Wanted("lag", "errors still moving at the end of a dwell", NOISY, "solid")]
+_DRIFT = [_Wanted("drift", "weights moved in a dwell", VERMILLION, "solid")]
 _MESSAGES = [
     _Wanted("messages_up", "up", PLUS, "solid"),
     _Wanted("messages_down", "down", MINUS, "dash"),
@@ -112,6 +114,14 @@ def charts(metrics: Metrics) -> list[Chart]:
             (
                 Panel("steps per sample", steps, from_zero=True),
                 Panel("samples settled (%)", settled, limits=(-4, 104)),
+            ),
+        ),
+        Chart(
+            "timescales",
+            "Separation of timescales",
+            (
+                Panel("relative change of errors", _curves(metrics, _LAG), from_zero=True),
+                Panel("relative change of weights", _curves(metrics, _DRIFT), from_zero=True),
             ),
         ),
         Chart("messages", "Events between layers", (Panel("events per sample", _curves(metrics, _MESSAGES)),)),
