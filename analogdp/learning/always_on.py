@@ -36,7 +36,7 @@ from analogdp.streams import Stream
 
 DWELL_TAUS = (4, 4)
 """Default dwell in membrane time constants: a constant, and for each layer above the input, as errors pass through all."""
-DWELLS_PER_TAU_WEIGHTS = 50
+DWELLS_PER_TAU_WEIGHTS = 100
 """Default tau_weights in dwells: its inverse is the learning rate of one presentation."""
 
 
@@ -48,7 +48,7 @@ class AlwaysOnSettings(LearningSettings):
     dwell: Time | None = Field(
         default=None, gt=0, description="how long a sample is presented; default (4 + 4 x layers) tau"
     )
-    tau_weights: Time | None = Field(default=None, gt=0, description="time constant of the weights; default 50 dwells")
+    tau_weights: Time | None = Field(default=None, gt=0, description="time constant of the weights; default 100 dwells")
     tau_bias: Time | None = Field(default=None, gt=0, description="time constant of the biases; default tau_weights")
     write_every: Time | None = Field(
         default=None,
@@ -95,6 +95,13 @@ class AlwaysOnSettings(LearningSettings):
         if self.tau_bias is not None and not scenario.network.bias:
             problems.append(Problem("tau_bias", "there are no biases to train: network.bias is false"))
         return problems
+
+    def evaluations(self, scenario: Scenario) -> int:
+        dynamics = scenario.dynamics
+        assert isinstance(dynamics, TimedSettings)
+        assert dynamics.dt is not None
+        assert self.dwell is not None
+        return whole_steps(self.dwell, dynamics.dt) * dynamics.evaluations() // dynamics.most_steps()
 
     def why_not_compiled(self) -> str | None:
         return "weights that follow at every step leave no steps to compile together"

@@ -151,12 +151,14 @@ def _seconds(scenario: Scenario) -> float:
     updates = epochs * -(-train // scenario.learning.batch)
     # Every epoch ends with two tests, with noise and without; and there is one before the first.
     tests = 2 * (epochs + 1) * -(-test // TEST_BATCH)
-    settling = updates * _evaluation_seconds(scenario, scenario.learning.batch)
-    settling += tests * _evaluation_seconds(scenario, TEST_BATCH)
+    settling = (
+        updates * scenario.learning.evaluations(scenario) * _evaluation_seconds(scenario, scenario.learning.batch)
+    )
+    settling += tests * scenario.dynamics.evaluations() * _evaluation_seconds(scenario, TEST_BATCH)
     passes = scenario.synapse.cell_bytes(1) + scenario.learning.weight_bytes(1)
     pairs = [*pairwise(layers), *(pairwise(layers[1:]) if scenario.feedback.learns else ())]
     update = sum(_measure_pass(chips * inputs * outputs) * passes for inputs, outputs in pairs)
-    return min(scenario.dynamics.evaluations() * settling + updates * update, float(FOREVER))
+    return min(settling + updates * update, float(FOREVER))
 
 
 def _evaluation_seconds(scenario: Scenario, batch: int) -> float:

@@ -87,6 +87,10 @@ class LearningSettings(Settings):
     epochs: int = Field(default=10, ge=0, le=1_000_000, description="passes over the training set")
     batch: int = Field(default=32, ge=1, le=1_000_000, description="samples settled together")
 
+    def evaluations(self, scenario: Scenario) -> int:
+        """Target evaluations of one batch, at most; of a resolved scenario."""
+        return scenario.dynamics.evaluations()
+
     def why_not_compiled(self) -> str | None:
         """The reason why several steps at once are of no use to this way of training, or None if they are."""
         return None
