@@ -8,10 +8,9 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.network.network import Network
-from analogdp.scenario.schema import Scenario, SynapseSettings
+from analogdp.scenario.schema import Scenario
 from analogdp.streams import Stream
 from analogdp.synapses.base import Synapse
-from analogdp.synapses.settings import CrossbarSettings
 
 
 def feedback_path(scenario: Scenario, weights: Tensor, stream: Stream) -> Synapse | None:
@@ -33,16 +32,8 @@ def feedback_path(scenario: Scenario, weights: Tensor, stream: Stream) -> Synaps
     else:
         start = weights.mT
     model: type[Synapse] = registry.synapses.get(scenario.synapse.model)
-    return model.build(
-        _beside(scenario.synapse, inputs), start.expand(len(stream.chips), -1, -1), stream.child("synapse")
-    )
-
-
-def _beside(settings: SynapseSettings, fan_in: int) -> SynapseSettings:
-    """The section of a path beside a synapse of some fan-in: its cells stand for weights of the same range."""
-    if isinstance(settings, CrossbarSettings):
-        return settings.model_copy(update={"weight_range": settings.full_scale(fan_in)})
-    return settings
+    own = scenario.synapse.beside(inputs)
+    return model.build(own, start.expand(len(stream.chips), -1, -1), stream.child("synapse"))
 
 
 def named_synapses(network: Network) -> dict[str, Synapse]:

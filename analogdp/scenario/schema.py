@@ -55,6 +55,10 @@ class SynapseSettings(Settings):
     written_by_pulses: ClassVar[bool] = False
     """Whether the weights are physical cells that only pulses change, not numbers that an optimizer may write."""
 
+    def beside(self, fan_in: int) -> Self:
+        """The section of a feedback path beside a synapse of some fan-in, whose weights it has to hold."""
+        return self
+
     def cell_bytes(self, dtype_bytes: int) -> int:
         """Memory in bytes that one weight takes on one chip, its devices and an update's temporaries included."""
         return dtype_bytes

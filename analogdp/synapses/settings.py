@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
@@ -122,6 +122,9 @@ class CrossbarSettings(SynapseSettings):
         if isinstance(self.weight_range, str):
             return float(self.weight_range.partition("/")[0]) / math.sqrt(fan_in)
         return self.weight_range
+
+    def beside(self, fan_in: int) -> Self:
+        return self.model_copy(update={"weight_range": self.full_scale(fan_in)})
 
     def cell_bytes(self, dtype_bytes: int) -> int:
         """Bytes per weight: devices, pulse counts, the target, and the weight that reads use.

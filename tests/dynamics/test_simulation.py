@@ -342,3 +342,22 @@ def test_a_watcher_sees_the_beginning_and_every_so_many_steps_and_changes_nothin
         ends.append([state.clone() for state in simulation.settle().state])
     assert watcher.seen == list(range(0, 31, 4))
     assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+
+
+def test_hundreds_of_chips_are_one_program_and_each_is_the_one_it_is_alone(make_network):
+    sections = {
+        "chips": 300,
+        "mismatch": {"tau": 0.1, "push": 0.05, "pull": 0.05, "mixing": 0.02, "gain": 0.05, "offset": 0.01},
+        "synapse": {"model": "crossbar", "device": "reram_sb"},
+    }
+    ends = {}
+    for chips in (tuple(range(300)), (217,)):
+        network = make_network((6, 5, 3), only_chips=chips, **sections)
+        simulation = Simulation(network, Continuous(ExponentialEuler, 0.2e-6, 60), NoiseSettings(membrane=0.01))
+        generator = torch.Generator().manual_seed(1)
+        inputs, labels = (torch.rand(1, 2, units, generator=generator, dtype=torch.float64) for units in (6, 3))
+        simulation.present(inputs, labels, 0.5, Stream(1, "settling", chips, dtype=torch.float64))
+        ends[chips] = simulation.settle().state
+    for many, alone in zip(*ends.values(), strict=True):
+        assert torch.equal(many[:, 217], alone[:, 0])
+        assert torch.unique(many[0, :, 0], dim=0).shape[0] == 300
