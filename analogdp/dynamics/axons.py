@@ -92,6 +92,10 @@ class AxonSettings(Settings):
         }
         return self.model_copy(update={"delay": DelaySettings(**ways)})
 
+    def round_trip(self, pairs: int) -> float:
+        """Seconds that messages take all the way up and down between so many pairs of layers."""
+        return sum(sum(_each(way, pairs)) for way in (self.delay.bottom_up, self.delay.top_down))
+
     @property
     def transparent(self) -> bool:
         """Whether messages arrive at once, as they are."""

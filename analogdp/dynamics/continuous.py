@@ -74,22 +74,13 @@ class ContinuousSettings(TimedSettings):
     def _refused_noise(self, scenario: Scenario) -> Problem | None:
         """Noise in time that the method cannot have."""
         method, noise = self.method, scenario.noise
-        present = noise.on_membranes()
-        if present and method.strong_order is None:
-            why = (
-                "its step control needs a smooth solution"
-                if method.adaptive
-                else "its order rests on a smooth solution"
-            )
-            refusal = f"{self.integrator} takes no noise ({why}), but noise.{present[0]} is set; use exp_euler, etd2rk or sra1"
-            return Problem("integrator", refusal)
-        fluctuating = noise.needing_time() + [name for name in ("nudging", "asymmetry") if getattr(noise, name)]
-        if method.adaptive and fluctuating:
-            refusal = (
-                f"an adaptive method cannot follow noise.{fluctuating[0]}, which is new at every dt; use exp_euler"
-            )
-            return Problem("integrator", refusal)
-        return None
+        present = [f"noise.{name}" for name in (*noise.needing_time(), "nudging", "asymmetry") if getattr(noise, name)]
+        present += ["read noise of synapse.device"] if scenario.synapse.noisy_reads else []
+        if not present or method.strong_order is not None:
+            return None
+        why = "its step control needs a smooth solution" if method.adaptive else "its order rests on a smooth solution"
+        refusal = f"{self.integrator} takes no noise ({why}), but there is {present[0]}; use exp_euler, etd2rk or sra1"
+        return Problem("integrator", refusal)
 
     def why_not_compiled(self, scenario: Scenario) -> str | None:
         if self.integrator not in ("exp_euler", "euler"):

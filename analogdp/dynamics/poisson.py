@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, Literal, Self
 
 import torch
@@ -12,17 +13,20 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.dynamics.axons import AxonSettings
-from analogdp.dynamics.clocks import largest_difference
+from analogdp.dynamics.clocks import largest_difference, tidy
 from analogdp.dynamics.draws import Blocks
 from analogdp.dynamics.integrators import Noise
 from analogdp.dynamics.step import Step
 from analogdp.dynamics.timed import CHECK_EVERY, TimedClock, TimedSettings
-from analogdp.errors import Problem
+from analogdp.errors import AnalogdpWarning, Problem
 from analogdp.network import Field
 from analogdp.scenario.quantities import Rate, Ratio
 from analogdp.scenario.schema import ClockSettings, Scenario
 from analogdp.scenario.settings import ProblemList
 from analogdp.streams import Stream
+
+MOST_TICKS = 0.5
+"""Ticks in a time step above which clocks are hardly random any more."""
 
 Scope = Literal["neuron", "layer"]
 
@@ -30,6 +34,7 @@ Scope = Literal["neuron", "layer"]
 class PoissonSettings(TimedSettings):
     """Random clocks: between its ticks nothing about a neuron changes."""
 
+    uses_tau = False
     clock: Literal["poisson"] = "poisson"
     scope: Scope = Option(default="neuron", description="what has a clock of its own: every neuron, or every layer")
     rate: Rate | None = Option(default=None, gt=0, description="mean ticks per second; default: 1 / tau")
@@ -52,7 +57,20 @@ class PoissonSettings(TimedSettings):
         return value
 
     def resolved(self, scenario: Scenario) -> Self:
-        return super().resolved(scenario).model_copy(update={"rate": self.rate or 1 / scenario.neuron.tau})
+        filled = super().resolved(scenario)
+        rate = self.rate or tidy(1 / scenario.neuron.tau)
+        assert filled.dt is not None
+        if rate * filled.dt > MOST_TICKS:
+            warnings.warn(
+                f"dynamics.rate: at {rate:g} Hz a clock ticks {rate * filled.dt:.3g} times in a time step of {filled.dt:g} s, "
+                f"of which one counts: neurons all but move together; dynamics.dt should be below {MOST_TICKS / rate:.3g} s",
+                AnalogdpWarning,
+                stacklevel=2,
+            )
+        return filled.model_copy(update={"rate": rate})
+
+    def slowest(self, tau: float) -> float:
+        return max(tau, 1 / ((self.rate or 1 / tau) * self.share))
 
     def evaluations(self) -> int:
         return self.most_steps()

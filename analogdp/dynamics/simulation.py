@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -95,6 +95,11 @@ class _Workspace:
         """Events sent so far, if messages are events."""
         return self.axons.sent if isinstance(self.axons, Axons) and self.axons.has_events else None
 
+    @property
+    def patience(self) -> int:
+        """Steps for which a sample has to stay at rest before it counts as settled: as long as messages take."""
+        return self.axons.round_trip if isinstance(self.axons, Axons) else 0
+
     def keep(self, chips: Tensor) -> None:
         """Keep the present state of some chips ``(chips,)`` for the end of the settling."""
         if self.alone:
@@ -168,7 +173,8 @@ class Simulation:
         self._noise, self._tau, self._compiled = noise or NoiseSettings(), tau, compiled
         self._workspaces: dict[int, _Workspace] = {}
         self._current: _Workspace | None = None
-        self._stream = Stream(0, "simulation", network.chip_indices, network.device, network.dtype)
+        self._usual = Stream(0, "simulation", network.chip_indices, network.device, network.dtype)
+        self._stream = self._usual
         self._quiet = True
         self.step = 0
 
@@ -222,7 +228,7 @@ class Simulation:
             )
         work = self._current = self._workspaces[batch]
         self._quiet = stream is None if quiet is None else quiet
-        self._stream = stream or replace(self._stream, name="simulation", indices=())
+        self._stream = stream or self._usual
         work.field.calm()
         work.field.clamp(inputs, label, nudging)
         self._restart()
@@ -271,6 +277,11 @@ class Simulation:
         """How far each sample was from rest when last looked at by :meth:`run` or :meth:`settle`, ``(chips, batch)``."""
         return self._workspace.residual
 
+    @property
+    def patience(self) -> int:
+        """Steps that messages take all the way up and down again."""
+        return self._workspace.patience
+
     def settle(self) -> Settling:
         """Let the presented samples settle, as long as the clock says.
 
@@ -288,7 +299,7 @@ class Simulation:
             self._refuse_divergence(finished)
             work.keep(~finished)
             return self._settling(work, chip_steps, None)
-        patience = work.axons.round_trip if isinstance(work.axons, Axons) else 0
+        patience = work.patience
         settled_after = torch.full_like(work.residual, -1, dtype=torch.int64)
         while self.step < clock.steps:
             self.advance(min(clock.check_every, clock.steps - self.step), work.residual)
@@ -305,7 +316,9 @@ class Simulation:
             finished |= newly
             if all_finished:
                 break
-        return self._settling(work, chip_steps, settled_after)
+        # What is at rest only because nothing has arrived yet has not settled.
+        hasty = (settled_after > self.step - patience) & ~finished.unsqueeze(1)
+        return self._settling(work, chip_steps, settled_after.masked_fill(hasty, -1))
 
     def tensors(self) -> dict[str, Tensor]:
         """What the presented samples go on from: with these and the same stream every further step is the same."""
@@ -336,8 +349,8 @@ class Simulation:
         work = self._workspace
         if bool(is_bounded(work.state)):
             return
-        outside = [_beyond_bounds(layer) & ~finished for layer in work.layers]
-        if not bool(torch.stack(outside).any()):
+        left = [_beyond_bounds(layer) & ~finished for layer in work.layers]
+        if not bool(torch.stack(left).any()):
             return
         reached, watcher, self.watcher = self.step, self.watcher, None
         work.field.rest()
@@ -347,6 +360,8 @@ class Simulation:
             outside = [_beyond_bounds(layer) & ~finished for layer in work.layers]
             if bool(torch.stack(outside).any()):
                 break
+        else:  # Compiled steps round differently: the bounds that they have left, single steps may just have not.
+            outside = left
         self.watcher = watcher
         layer = next(number for number, chips in enumerate(outside) if bool(chips.any()))
         chip = self.network.chip_indices[int(outside[layer].int().argmax())]
@@ -364,8 +379,19 @@ class Simulation:
 
 
 def converged(tolerance: float) -> Condition:
-    """Stop :meth:`Simulation.run` when no state of any sample is further than ``tolerance`` from its target."""
-    return lambda simulation: (simulation.residual < tolerance).all()
+    """Stop :meth:`Simulation.run` when no state of any sample is further than ``tolerance`` from its target.
+
+    Where messages take time: when this has been so at every look for as long as they are on their way.
+    """
+    since: list[Tensor] = []
+
+    def has_converged(simulation: Simulation) -> Tensor:
+        near = (simulation.residual < tolerance).all()
+        begun = torch.where(near, since.pop() if since else simulation.step, simulation.step + 1)
+        since.append(begun)
+        return near & (begun <= simulation.step - simulation.patience)
+
+    return has_converged
 
 
 def diverged() -> Condition:

@@ -23,7 +23,7 @@ Order = Literal["forward_backward", "forward", "odd_even", "random"]
 class SweepSettings(ClockSettings):
     """The digital fixed-point limit: neurons jump to their targets, layer after layer."""
 
-    has_time = False
+    has_time = uses_tau = False
     clock: Literal["sweep"] = "sweep"
     order: Order = Option(
         default="forward_backward",

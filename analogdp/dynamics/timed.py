@@ -30,7 +30,9 @@ class SettleSettings(Settings):
         description="largest |target - state| of a settled sample; auto: beta / 500, as errors are of the size of beta; "
         "null: always take all the time",
     )
-    at_most: Time | None = Option(default=None, gt=0, description="longest settling; default: (8 + 4 x layers) tau")
+    at_most: Time | None = Option(
+        default=None, gt=0, description="longest settling; default: (8 + 4 x layers) tau, and all delays"
+    )
     check_every: int | None = Option(
         default=None,
         ge=1,
@@ -49,23 +51,39 @@ class TimedSettings(ClockSettings):
     def resolved(self, scenario: Scenario) -> Self:
         tau, layers = scenario.neuron.tau, len(scenario.network.layers) - 1
         dt = self.dt or self.default_step(tau)
-        longest = self.settle.at_most or tidy((8 + 4 * layers) * tau)
+        axons = self.axons.rounded(dt)
+        longest = self.settle.at_most or tidy((8 + 4 * layers) * self.slowest(tau) + axons.round_trip(layers - 1))
         tolerance = self.settle.tolerance
         if tolerance == "auto":
             tolerance = tidy(TOLERANCE_PER_BETA * float(getattr(scenario.neuron, "beta", 1.0)))
         every = None if tolerance is None else self.settle.check_every or CHECK_EVERY
         settle = self.settle.model_copy(update={"at_most": longest, "tolerance": tolerance, "check_every": every})
-        return self.model_copy(update={"dt": dt, "settle": settle, "axons": self.axons.rounded(dt)})
+        return self.model_copy(update={"dt": dt, "settle": settle, "axons": axons})
+
+    def time_step(self, scenario: Scenario) -> float | None:
+        return self.dt or self.default_step(scenario.neuron.tau)
+
+    def slowest(self, tau: float) -> float:
+        """Seconds in which a neuron follows its target, from its membrane time constant."""
+        return tau
 
     def default_step(self, tau: float) -> float:
         """The time step in seconds unless the scenario names one."""
         return tidy(tau / 5)
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
-        dt = self.dt or self.default_step(scenario.neuron.tau)
+        dt = self.time_step(scenario)
+        assert dt is not None
         problems = [Problem(f"axons.{each.path}", each.message) for each in self.axons.contradictions(scenario)]
         if self.settle.at_most is not None and self.settle.at_most < dt:
             refusal = f"{self.settle.at_most:g} s is shorter than one time step of {dt:g} s"
+            problems.append(Problem("settle.at_most", refusal))
+        round_trip = self.axons.round_trip(len(scenario.network.layers) - 2) if not problems else 0.0
+        if self.settle.at_most is not None and dt <= self.settle.at_most <= round_trip:
+            refusal = (
+                f"{self.settle.at_most:g} s is not longer than messages are on their way, up and down again: with these delays "
+                f"{round_trip:g} s; make it longer"
+            )
             problems.append(Problem("settle.at_most", refusal))
         if self.settle.tolerance is None and self.settle.check_every is not None:
             refusal = f"{self.settle.check_every} is not used: with settle.tolerance null nobody looks at convergence"

@@ -128,16 +128,18 @@ class Field:
 
     def rest(self) -> None:
         """Forget what was sent: nobody has seen the clamped samples yet."""
-        for feedback in self._feedback:
-            feedback.zero_()
+        for message in (*self._feedback, *self._upward, *self._downward):
+            message.zero_()
+        self._received_up, self._received_down = list(self._upward), list(self._downward)
         if self.transmission is not None:
             self.transmission.reset()
 
     @property
     def clamped(self) -> tuple[object, ...]:
-        """What a step does with the clamped samples apart from their values, which it finds where they always are."""
+        """What a step depends on apart from numbers, which it finds where they always are."""
         place = None if self._samples is None else self._samples.data_ptr()
-        return place, self._label is None, self.nudging, self.live
+        modes = tuple(synapse.mode for synapse in self._synapses)
+        return place, self._label is None, self.nudging, self.live, modes
 
     @property
     def output_drive(self) -> Tensor:
@@ -236,7 +238,8 @@ class Field:
 
     def tensors(self) -> dict[str, Tensor]:
         """What the next evaluation needs besides the state and the samples, by name; to be copied into."""
-        return {f"feedback{index}": feedback for index, feedback in enumerate(self._feedback)}
+        named = {"feedback": self._feedback, "upward": self._upward, "downward": self._downward}
+        return {f"{name}{index}": message for name, messages in named.items() for index, message in enumerate(messages)}
 
     def _read_input(self) -> None:
         assert self._inputs is not None, "clamp() comes first"

@@ -126,7 +126,11 @@ class MismatchSettings(Settings):
             if (spread := getattr(self, name)) is not None and spread.compartments
         ]
         nominal = scenario.neuron.tau if isinstance(self.tau, TimeSpread) else 1.0
-        return lognormal + split + _too_wide("tau", self.tau, nominal) + _too_wide("gain", self.gain, 1.0)
+        unused = []
+        if self.tau and not scenario.dynamics.uses_tau:
+            refusal = f"clock: {scenario.dynamics.clock} moves neurons without their time constants; remove it"
+            unused = [Problem("tau", refusal)]
+        return unused + lognormal + split + _too_wide("tau", self.tau, nominal) + _too_wide("gain", self.gain, 1.0)
 
 
 def _too_wide(name: str, spread: Spread, nominal: float) -> list[Problem]:

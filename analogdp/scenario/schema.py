@@ -55,6 +55,11 @@ class SynapseSettings(Settings):
     written_by_pulses: ClassVar[bool] = False
     """Whether the weights are physical cells that only pulses change, not numbers that an optimizer may write."""
 
+    @property
+    def noisy_reads(self) -> bool:
+        """Whether every read has noise of its own."""
+        return False
+
     def beside(self, fan_in: int) -> Self:
         """The section of a feedback path beside a synapse of some fan-in, whose weights it has to hold."""
         return self
@@ -74,6 +79,12 @@ class ClockSettings(Settings, ABC):
     clock: str
     has_time: ClassVar[bool] = True
     """Whether a step takes a known time in seconds."""
+    uses_tau: ClassVar[bool] = True
+    """Whether neurons move with their membrane time constants."""
+
+    def time_step(self, scenario: Scenario) -> float | None:
+        """Seconds in a step, or None for clocks without a time; also of a section that is not resolved yet."""
+        return None
 
     def why_not_compiled(self, scenario: Scenario) -> str | None:
         """The reason why steps of this clock cannot be compiled, or None if they can."""
@@ -167,6 +178,27 @@ class NoiseSettings(Settings):
         default=None, description="multiplicative noise of every cell of the synapses, relative to its conductance"
     )
 
+    def _too_fast(self, dt: float) -> list[Problem]:
+        """Fluctuations that a time step is too long for."""
+        problems = []
+        if self.coloured is not None and dt > self.coloured.correlation / 2:
+            refusal = (
+                f"{self.coloured.correlation:g} s is shorter than two time steps of {dt:g} s, during which a current is held; "
+                "use membrane for noise without memory, or a shorter dynamics.dt"
+            )
+            problems.append(Problem("coloured.correlation", refusal))
+        if self.conductance is not None:
+            variance = self.conductance.std**2
+            # Where the variance of Milstein's recursion is 10 % above that of the process, which it leaves soon after.
+            share = 0.1 * (1 - variance) / (variance * (1 - variance) + 0.55 + 1.1 * variance**2)
+            if dt > share * self.conductance.correlation:
+                refusal = (
+                    f"{self.conductance.correlation:g} s is too short for steps of {dt:g} s at std {self.conductance.std:g}; "
+                    f"allowed: from {dt / share:.3g} s, or dynamics.dt up to {share * self.conductance.correlation:.3g} s"
+                )
+                problems.append(Problem("conductance.correlation", refusal))
+        return problems
+
     def on_membranes(self) -> list[str]:
         """The fluctuations here that an integrator has to follow."""
         return [name for name in ("membrane", "common") if getattr(self, name)]
@@ -180,6 +212,9 @@ class NoiseSettings(Settings):
         if self.asymmetry and not registry.neurons.get(scenario.neuron.model).asymmetric:
             refusal = f"neurons of model {scenario.neuron.model!r} have no asymmetry of nudging; set it to 0"
             problems.append(Problem("asymmetry", refusal))
+        dt = scenario.dynamics.time_step(scenario)
+        if dt is not None:
+            problems += self._too_fast(dt)
         if not scenario.dynamics.has_time:
             problems += [
                 Problem(name, f"clock: {scenario.dynamics.clock} has no time in which it could act; remove it")

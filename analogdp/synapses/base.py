@@ -161,6 +161,11 @@ class Synapse(nn.Module, ABC):
         """What each cell adds to its weight, signs included, ``(chips, cells, out, in)``; sums to :attr:`weights`."""
         return self.weights.unsqueeze(1)
 
+    @property
+    def mode(self) -> object:
+        """What a read does, apart from the numbers that it reads: changes when another kind of read begins."""
+        return None
+
     def relax(self, elapsed: Tensor | float, stream: Stream) -> None:
         """Let time pass without writing: devices lose what they do not retain; nothing by default.
 

@@ -30,7 +30,7 @@ class Converter(nn.Module):
         self.fixed = settings.range if isinstance(settings.range, float) else None
         self.dynamic = settings.range == "dynamic"
         self.register_buffer("limits", like.new_zeros(2, chips))
-        self._known = [False, False]
+        self.known = [False, False]
 
     @property
     def calibrated(self) -> bool:
@@ -39,7 +39,7 @@ class Converter(nn.Module):
 
     def forward(self, values: Tensor, direction: int, in_place: bool = False) -> Tensor:
         """The nearest levels to ``values`` ``(chips, batch, lines)``, clipped to the range."""
-        if self.calibrated and not self._known[direction]:
+        if self.calibrated and not self.known[direction]:
             return values
         limit = self._limit(values, direction)
         out = values if in_place else None
@@ -56,7 +56,7 @@ class Converter(nn.Module):
 
     def refresh(self) -> None:
         """Note which ranges are known, after ``limits`` changed."""
-        self._known = [bool((limit > 0).all()) for limit in self.limits]
+        self.known = [bool((limit > 0).all()) for limit in self.limits]
 
     def _limit(self, values: Tensor, direction: int) -> Tensor | float:
         if self.fixed is not None:

@@ -114,6 +114,10 @@ class Crossbar(Synapse):
             self._refresh(rows, state)
         return UpdateReport(raised, lowered)
 
+    @property
+    def mode(self) -> object:
+        return self.reader.known_ranges
+
     def relax(self, elapsed: Tensor | float, stream: Stream) -> None:
         self.device.relax(self._state(), elapsed, self._own(stream))
         self.refresh()

@@ -35,6 +35,12 @@ class Reader(nn.Module):
         """Whether a converter takes its range from :meth:`calibrate`."""
         return any(converter is not None and converter.calibrated for converter in (self.dac, self.adc))
 
+    @property
+    def known_ranges(self) -> tuple[bool, ...]:
+        """Which of the converters' ranges are known; values pass through the others as they are."""
+        converters = (self.dac, self.adc)
+        return tuple(known for converter in converters if converter is not None for known in converter.known)
+
     def noise_numbers(self, direction: int) -> int:
         """How many normal numbers a noisy read takes for each output."""
         if not self.cell_noise:

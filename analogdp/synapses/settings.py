@@ -123,6 +123,10 @@ class CrossbarSettings(SynapseSettings):
             return float(self.weight_range.partition("/")[0]) / math.sqrt(fan_in)
         return self.weight_range
 
+    @property
+    def noisy_reads(self) -> bool:
+        return bool(self.device.device().read_noise)
+
     def beside(self, fan_in: int) -> Self:
         return self.model_copy(update={"weight_range": self.full_scale(fan_in)})
 

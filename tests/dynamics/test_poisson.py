@@ -95,4 +95,4 @@ def test_an_integrator_with_a_random_clock_is_refused_with_the_reason():
 def test_the_default_rate_is_one_tick_in_a_time_constant():
     dynamics = Scenario.model_validate({"neuron": {"tau": "2 us"}, "dynamics": "poisson"}).dynamics
     assert dynamics.rate == pytest.approx(0.5e6)
-    assert Scenario.model_validate({"dynamics": {"clock": "poisson", "rate": "3 MHz"}}).dynamics.rate == 3e6
+    assert Scenario.model_validate({"dynamics": {"clock": "poisson", "rate": "3 MHz", "dt": 1e-8}}).dynamics.rate == 3e6
