@@ -3,7 +3,7 @@ import warnings
 import pytest
 import torch
 
-from analogdp.dynamics import AxonSettings, Continuous, Euler, ExponentialEuler, Poisson, Simulation
+from analogdp.dynamics import AxonSettings, Continuous, Euler, ExponentialEuler, Poisson, Simulation, converged
 from analogdp.dynamics.axons import Axons
 from analogdp.errors import AnalogdpWarning, ScenarioError
 from analogdp.network import Layout
@@ -172,3 +172,56 @@ def test_a_delay_that_is_no_multiple_of_the_step_is_rounded_with_a_warning_that_
 def test_impossible_axons_are_refused_with_the_reason(settings, message):
     with pytest.raises((ScenarioError, ValueError), match=message):
         scenario(**settings)
+
+
+@pytest.mark.parametrize("delay", [40 * DT, 200 * DT])
+def test_samples_that_only_wait_for_messages_have_not_settled(make_network, delay):
+    network = make_network((6, 5, 4, 3), neuron={"activation": "tanh"})
+    settled = begun(network, axons(delay=delay), 100, tolerance=1e-3).settle()
+    assert bool((settled.settled_after == -1).all())
+    assert settled.steps == 100
+    running = begun(network, axons(delay=delay), 100)
+    list(running.run(3 * round(delay / DT), every=5, until=[converged(1e-3)]))
+    assert running.step == 3 * round(delay / DT), "messages need four delays to go up and down again"
+
+
+def test_the_default_time_limit_leaves_time_for_all_delays():
+    plain, delayed = scenario(), scenario(delay={"bottom_up": ["1 us", "2 us"], "top_down": "4 us"})
+    assert delayed.dynamics.settle.at_most - plain.dynamics.settle.at_most == pytest.approx(11e-6)
+
+
+def test_a_time_limit_within_the_delays_is_refused():
+    sections = {
+        "network": {"layers": [64, 8, 10]},
+        "dynamics": {"axons": {"delay": "5 us"}, "settle": {"at_most": "10 us"}},
+    }
+    with pytest.raises((ScenarioError, ValueError), match=r"not longer than messages are on their way.* 1e-05 s"):
+        Scenario.model_validate(sections)
+
+
+def test_messages_on_their_way_do_not_reach_the_next_samples(make_network):
+    network, settings = make_network((6, 5, 4, 3)), axons(threshold=0.02, delay=5 * DT)
+    ends = []
+    fresh = begun(network, settings)
+    fresh.advance(30)
+    used = begun(network, settings)
+    used.present(random(1, 3, 6, seed=7), random(1, 3, 3, seed=8), 0.3)
+    used.advance(17)
+    used.present(random(1, 3, 6), random(1, 3, 3, seed=1), 0.3)
+    used.advance(30)
+    ends = [[state.clone() for state in simulation.state] for simulation in (fresh, used)]
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+    assert torch.equal(fresh.messages, used.messages)
+
+
+def test_events_that_a_finished_chip_would_still_send_do_not_count(make_network):
+    settings = axons(threshold=0.005)
+    network = make_network((6, 5, 3), chips=3, mismatch={"gain": 0.3, "tau": 0.2}, neuron={"activation": "tanh"})
+    simulation = Simulation(network, Continuous(ExponentialEuler, DT, 400, 1e-3, axons=settings))
+    simulation.present(random(1, 1, 6), random(1, 1, 3, seed=1), 0.3)
+    settled = simulation.settle()
+    first = int(settled.chip_steps.argmin())
+    assert settled.chip_steps.unique().numel() > 1
+    simulation.present(random(1, 1, 6), random(1, 1, 3, seed=1), 0.3)
+    simulation.advance(int(settled.chip_steps[first]))
+    assert torch.equal(settled.messages[:, first], simulation.messages[:, first])

@@ -154,3 +154,53 @@ def test_chunks_of_steps_and_a_restored_state_change_no_bit_of_a_noisy_run(make_
 def test_noise_that_needs_time_is_refused_by_a_sweep(name):
     with pytest.raises((ScenarioError, ValueError), match=rf"noise\.{name}.*no time in which it could act"):
         Scenario.model_validate({"dynamics": "sweep", "noise": {name: EVERYTHING[name]}})
+
+
+@pytest.mark.parametrize(
+    ("noise", "message"),
+    [
+        (
+            {"coloured": {"correlation": "0.3 us"}},
+            r"coloured\.correlation: 3e-07 s is shorter than two time steps of 2e-07",
+        ),
+        ({"conductance": {"std": 0.1, "correlation": "1 us"}}, r"1e-06 s is too short .* allowed: from 1\.13e-06 s"),
+        ({"conductance": {"std": 0.9, "correlation": "5 us"}}, r"5e-06 s is too short"),
+    ],
+)
+def test_fluctuations_faster_than_the_time_step_are_refused_with_the_limit(noise, message):
+    with pytest.raises((ScenarioError, ValueError), match=message):
+        Scenario.model_validate({"noise": noise, "dynamics": {"dt": "0.2 us"}})
+
+
+@pytest.mark.parametrize("integrator", ["etd_ab2", "rk4", "dopri5"])
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"noise": {"nudging": 0.1}},
+        {"noise": {"coloured": {"std": 0.01}}},
+        {"synapse": {"model": "crossbar", "device": {"card": "idealized", "read_noise": 0.01, "read_time": 1e-6}}},
+    ],
+)
+def test_methods_that_rest_on_smooth_solutions_refuse_every_fluctuation(integrator, sections):
+    with pytest.raises((ScenarioError, ValueError), match=rf"{integrator} takes no noise"):
+        Scenario.model_validate({"dynamics": {"integrator": integrator}} | sections)
+
+
+def test_coloured_noise_is_stationary_from_the_first_step_on(make_network):
+    """The first step moves a free membrane from rest by (1 - exp(-z)) times the current; 4 error bars."""
+    state = simulated(free_leaks(make_network), 1, 800, coloured={"std": 0.1, "correlation": 50e-6})
+    share = 1 - math.exp(-0.2)
+    assert state.std().item() == pytest.approx(0.1 * share, rel=4 / math.sqrt(2 * state.numel()))
+
+
+def test_cells_fluctuate_for_reads_in_both_directions_and_of_the_input(make_network):
+    network = make_network((6, 5, 3), neuron={"activation": "identity"})
+    field = Field(network, batch=2)
+    field.clamp(random(1, 2, 6), random(1, 2, 3, seed=1), 0.4)
+    field(random(field.layout.size, seed=2))
+    quiet = [drive.clone() for drive in (*field._drive, field._feedback[0])]
+    field.shown = [2 * synapse.weights for synapse in network.synapses]
+    field(random(field.layout.size, seed=2))
+    biases = [layer.bias for layer in network.layers]
+    for before, now, bias in zip(quiet, (*field._drive, field._feedback[0]), (*biases, 0.0), strict=True):
+        torch.testing.assert_close(now - bias, 2 * (before - bias))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from analogdp.dynamics import Continuous, ExponentialEuler, Poisson, Simulation
-from analogdp.errors import ScenarioError
+from analogdp.errors import AnalogdpWarning, ScenarioError
 from analogdp.scenario.schema import NoiseSettings, Scenario
 from analogdp.streams import Stream
 
@@ -96,3 +96,30 @@ def test_the_default_rate_is_one_tick_in_a_time_constant():
     dynamics = Scenario.model_validate({"neuron": {"tau": "2 us"}, "dynamics": "poisson"}).dynamics
     assert dynamics.rate == pytest.approx(0.5e6)
     assert Scenario.model_validate({"dynamics": {"clock": "poisson", "rate": "3 MHz", "dt": 1e-8}}).dynamics.rate == 3e6
+
+
+def test_every_presentation_has_ticks_of_its_own_that_only_its_stream_decides(make_network):
+    network, clock, ends = make_network((6, 5, 3)), Poisson(1e6, 0.2e-6, 30, tolerance=None), []
+    simulation = Simulation(network, clock)
+    for stream in (STREAM, STREAM.at(1), STREAM, None, STREAM.at(2), None):
+        simulation.present(random(1, 3, 6), random(1, 3, 3, seed=1), 0.3, stream)
+        simulation.advance(4)
+        ends.append(simulation.state[0].clone())
+    assert torch.equal(ends[0], ends[2])
+    assert not torch.equal(ends[0], ends[1])
+    assert torch.equal(ends[3], ends[5])
+
+
+def test_clocks_that_tick_at_almost_every_step_are_warned_of_and_slow_ones_get_their_time():
+    with pytest.warns(AnalogdpWarning, match=r"dynamics\.dt should be below 5e-10 s"):
+        Scenario.model_validate({"dynamics": {"clock": "poisson", "rate": "1 GHz"}})
+    slow = Scenario.model_validate(
+        {"network": {"layers": [64, 8, 10]}, "dynamics": {"clock": "poisson", "rate": "10 kHz"}}
+    )
+    assert slow.dynamics.settle.at_most == pytest.approx(1.6e-3)
+
+
+@pytest.mark.parametrize("clock", ["poisson", "sweep"])
+def test_mismatch_of_time_constants_is_refused_where_neurons_do_not_move_with_them(clock):
+    with pytest.raises((ScenarioError, ValueError), match=rf"mismatch\.tau.*clock: {clock} moves neurons without"):
+        Scenario.model_validate({"dynamics": clock, "mismatch": {"tau": 0.05}})

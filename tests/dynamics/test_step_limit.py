@@ -61,3 +61,16 @@ def test_an_unconditionally_stable_method_and_clocks_without_a_fixed_step_are_le
     refuse(network, 1e-4, "exp_euler")
     refuse(network, 1e-4, "dopri5")
     refuse_unstable_step(Sweep(), network, random(5, 6), random(5, 3), 0.3)
+
+
+def test_a_feedback_path_of_its_own_has_a_limit_of_its_own(make_network):
+    limits = {path: limit_named(limited(make_network, feedback=path)) for path in ("transposed", "random")}
+    assert limits["random"] != limits["transposed"]
+
+
+@pytest.mark.parametrize("tau", [0.0, float("nan")])
+def test_a_time_constant_of_zero_or_none_is_refused(make_network, tau):
+    network = make_network((6, 5, 3))
+    network.layers[0].tau = torch.tensor([1e-6, tau], dtype=torch.float64)
+    with pytest.raises(InputError, match="layer 1 has a time constant of"):
+        Simulation(network, Continuous(registry.integrators.get("exp_euler"), 1e-7, 10))

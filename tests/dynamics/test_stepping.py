@@ -136,3 +136,32 @@ def test_what_cannot_be_compiled_is_refused_with_the_reason(make_network, clock,
     simulation = Simulation(make_network((6, 5, 3)), clock, NoiseSettings.model_validate(noise), compiled=True)
     with pytest.raises(InputError, match=message):
         simulation.present(random(1, 4, 6))
+
+
+def test_captured_steps_tell_quiet_from_noisy_and_free_from_nudged_presentations(make_network):
+    network = make_network((6, 5, 3))
+    usual, graphs = (Simulation(network, CLOCKS["exp_euler"], NoiseSettings(membrane=0.05)) for _ in range(2))
+    captured(graphs)
+    for label, nudging, quiet in ((True, 0.5, False), (True, 0.5, True), (False, 0.0, True), (True, 0.2, True)):
+        for simulation in (usual, graphs):
+            labels = random(1, 4, 3, seed=1) if label else None
+            simulation.present(random(1, 4, 6), labels, nudging, STREAM, quiet=quiet)
+            simulation.advance(20)
+        assert all(torch.equal(a, b) for a, b in zip(usual.state, graphs.state, strict=True))
+
+
+def test_captured_steps_notice_that_converters_were_calibrated(make_network):
+    synapse = {"model": "crossbar", "device": "idealized", "adc": {"bits": 4, "range": "calibrated"}}
+    network = make_network((6, 5, 3), synapse=synapse)
+    usual, graphs = (Simulation(network, CLOCKS["exp_euler"]) for _ in range(2))
+    captured(graphs)
+    ends = []
+    for _ in range(2):
+        for simulation in (usual, graphs):
+            simulation.present(random(1, 4, 6), random(1, 4, 3, seed=1), 0.5)
+            simulation.advance(20)
+        assert all(torch.equal(a, b) for a, b in zip(usual.state, graphs.state, strict=True))
+        ends.append(usual.state[0].clone())
+        for own in network.synapses:
+            own.calibrate(random(1, 4, own.inputs, seed=3), random(1, 4, own.outputs, seed=4))
+    assert not torch.equal(*ends)

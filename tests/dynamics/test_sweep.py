@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from analogdp.dynamics import Simulation, Sweep
+from analogdp.dynamics import Diverged, Simulation, Sweep
 from analogdp.errors import InputError
 from analogdp.network import Network
 from analogdp.scenario.schema import NoiseSettings, Scenario
@@ -78,3 +78,48 @@ def test_a_sweep_refuses_membrane_noise_from_python(make_network):
 def test_the_default_number_of_sweeps_lets_errors_reach_the_lowest_layer(order, sweeps):
     sections = {"network": {"layers": [64, 8, 8, 10]}, "dynamics": {"clock": "sweep", "order": order}}
     assert Scenario.model_validate(sections).dynamics.sweeps == sweeps
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_what_was_presented_before_does_not_matter(make_network, order):
+    network = make_network((6, 5, 4, 4, 3))
+    simulation = Simulation(network, Sweep(1, order=order))
+    stream, ends = Stream(1, "settling", dtype=torch.float64), []
+    for seed in (0, 5, 0):
+        simulation.present(random(1, 3, 6, seed=seed), random(1, 3, 3, seed=seed + 1), 0.4, stream)
+        ends.append([state.clone() for state in simulation.settle().state])
+    assert all(torch.equal(one, other) for one, other in zip(ends[0], ends[2], strict=True))
+    assert not torch.equal(ends[0][0], ends[1][0])
+
+
+def test_a_random_order_differs_from_sweep_to_sweep(make_network):
+    """Of eight layers' 40,320 orders, ten sweeps hardly draw one twice."""
+    network, orders = make_network((3, *([2] * 8))), []
+    simulation = Simulation(network, Sweep(10, order="random"))
+    simulation.present(random(1, 1, 3), stream=Stream(1, "settling", dtype=torch.float64))
+    field = simulation.field
+    field.read_bottom_up = lambda index: orders[-1].append(index)  # type: ignore[method-assign]
+    for _ in range(10):
+        orders.append([])
+        simulation.advance(1)
+    assert all(sorted(order) == list(range(8)) for order in orders)
+    assert len({tuple(order) for order in orders}) > 8
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_divergence_of_a_sweep_is_located_where_single_sweeps_find_it(make_network, order):
+    network = make_network(
+        (6, 5, 4, 3), neuron={"model": "dp", "alpha": 1.0, "beta": 3.0, "activation": "identity"}, network={"gain": 3.0}
+    )
+    simulation, stream = Simulation(network, Sweep(60, order=order)), Stream(1, "settling", dtype=torch.float64)
+    batches = [(random(1, 3, 6, seed=seed), random(1, 3, 3, seed=seed + 1), 3.0, stream) for seed in (0, 4)]
+    simulation.present(*batches[1])
+    simulation.advance(2)
+    simulation.present(*batches[0])
+    while max(layer.abs().max() for layer in simulation.state) <= 1e6:
+        simulation.advance(1)
+    expected = simulation.step
+    simulation.present(*batches[0])
+    with pytest.raises(Diverged) as diverged:
+        simulation.settle()
+    assert diverged.value.step == expected
