@@ -195,3 +195,23 @@ def test_the_public_names_are_there_and_others_are_not() -> None:
     assert all(getattr(analogdp, name) for name in analogdp.__all__)
     with pytest.raises(AttributeError, match="no attribute 'runn'"):
         _ = analogdp.runn  # type: ignore[attr-defined]
+
+
+def test_one_chip_of_many_can_be_run_alone_and_is_the_same(make_scenario, tmp_path):
+    sections = {
+        "chips": 3,
+        "learning": {"epochs": 1, "batch": 20},
+        "mismatch": {"gain": 0.05},
+        "noise": {"membrane": 0.01},
+        "synapse": {"model": "crossbar", "device": "ecram_mo"},
+    }
+    whole = api.run(make_scenario(**sections), out=tmp_path / "all")
+    alone = api.run(make_scenario(**sections, run={"only_chips": [1]}), out=tmp_path / "one")
+    assert [row["chip"] for row in alone.final] == [1]
+    assert alone.final[0] == next(row for row in whole.final if row["chip"] == 1)
+
+
+@pytest.mark.parametrize(("chips", "message"), [([3], "chips of this scenario: 0 to 2"), ([1, 1], "named twice")])
+def test_chips_that_a_scenario_does_not_have_are_refused(make_scenario, chips, message):
+    with pytest.raises(ValueError, match=message):
+        make_scenario(chips=3, run={"only_chips": chips})

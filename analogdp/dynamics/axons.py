@@ -7,6 +7,7 @@ what the sender had a delay ago, whatever was sent since.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
@@ -73,7 +74,20 @@ class AxonSettings(Settings):
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         pairs = len(scenario.network.layers) - 2
-        return [
+        if pairs == 0 and not self.transparent:
+            kind = "threshold" if self.delay == DelaySettings() else "delay"
+            refusal = "there are no hidden layers, so no messages between layers of neurons; remove it"
+            return [Problem(kind, refusal)]
+        finest = FINEST[scenario.run.dtype]
+        too_fine = [
+            Problem(
+                f"threshold.{way}",
+                f"{smallest:g} is finer than {scenario.run.dtype} can count; allowed: from {finest:g}",
+            )
+            for way in ("bottom_up", "top_down")
+            if (smallest := min(getattr(self.threshold, way) or (1.0,))) < finest
+        ]
+        return too_fine + [
             Problem(
                 f"{kind}.{way}",
                 f"{len(value)} values, but there are {pairs} pairs of neighbouring layers of neurons; write one for each, "
@@ -96,11 +110,24 @@ class AxonSettings(Settings):
         """Seconds that messages take all the way up and down between so many pairs of layers."""
         return sum(sum(_each(way, pairs)) for way in (self.delay.bottom_up, self.delay.top_down))
 
+    def messages_on_their_way(self, units: Sequence[int], dt: float) -> int:
+        """Numbers that are kept for each sample between layers of so many units."""
+        ways = ((self.delay.bottom_up, units[:-1]), (self.delay.top_down, units[1:]))
+        return sum(
+            round(delay / dt) * senders
+            for delays, sending in ways
+            for delay, senders in zip(_each(delays, len(units) - 1), sending, strict=True)
+        )
+
     @property
     def transparent(self) -> bool:
         """Whether messages arrive at once, as they are."""
         parts = (self.delay, self.threshold)
         return not any(any(way) for part in parts for way in (part.bottom_up, part.top_down) if way)
+
+
+FINEST = {"float32": 1e-6, "float64": 1e-14}
+"""Smallest thresholds: quanta are counted in floating point, and states are of order 1."""
 
 
 class Axons:

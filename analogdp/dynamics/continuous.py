@@ -22,6 +22,9 @@ from analogdp.scenario.schema import ClockSettings, Scenario
 from analogdp.scenario.settings import NameIn
 from analogdp.streams import Stream
 
+FINEST = {"float32": 1e-6, "float64": 1e-13}
+"""Smallest relative errors that an error estimate can tell from rounding."""
+
 
 class ContinuousSettings(TimedSettings):
     """Continuous time, integrated with a fixed step, or with one that an error estimate controls."""
@@ -66,6 +69,10 @@ class ContinuousSettings(TimedSettings):
                 "use exp_euler, euler or etd_ab2"
             )
             problems.append(Problem("integrator", refusal))
+        finest = FINEST[scenario.run.dtype]
+        if self.rtol is not None and self.rtol < finest:
+            refusal = f"{self.rtol:g} is finer than {scenario.run.dtype} resolves; allowed: from {finest:g}"
+            problems.append(Problem("rtol", refusal))
         for name in ("rtol", "atol"):
             if getattr(self, name) is not None and not method.adaptive:
                 problems.append(Problem(name, f"{self.integrator} takes steps of dt, without an error estimate"))
@@ -140,7 +147,7 @@ class Continuous(TimedClock):
         limit = self.integrator.largest_step * network.fastest_tau
         if self.timestep > limit:
             raise InputError(
-                f"dynamics.dt: {self.timestep:g} s is too long for the fastest neuron that mismatch drew, whose tau is "
+                f"dynamics.dt: {self.timestep:g} s is too long for the fastest neuron, whose tau is "
                 f"{network.fastest_tau:.3g} s; allowed: up to {limit:.3g} s, or integrator: exp_euler"
             )
 

@@ -7,6 +7,7 @@ from copy import copy
 import torch
 from torch import Tensor
 
+from analogdp import registry
 from analogdp.dynamics.clocks import Clock
 from analogdp.dynamics.continuous import Continuous
 from analogdp.dynamics.integrators import ExponentialEuler
@@ -50,10 +51,13 @@ def refuse_unstable_step(clock: Clock, network: Network, inputs: Tensor, labels:
     limit = stable_step_limit(clock.integrator, field, flat, exact.tau(field.layout))
     # A limit of zero means that the network itself is unstable: no step could help.
     if limit and clock.timestep > limit:
-        name = clock.integrator.__name__
+        name = next(
+            (name for name in registry.integrators.names() if registry.integrators.get(name) is clock.integrator),
+            clock.integrator.__name__,
+        )
         raise InputError(
             f"dynamics.dt: {clock.timestep:g} s is too long for {name} on this network, whose feedback makes small deviations "
-            f"grow from step to step; allowed: up to {limit:.3g} s ({limit / tau:.3g} tau)"
+            f"grow from step to step; allowed: up to {limit:.3g} s ({limit / tau:.3g} tau), or integrator: exp_euler"
         )
 
 

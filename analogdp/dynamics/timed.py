@@ -11,6 +11,7 @@ from analogdp.dynamics.axons import Axons, AxonSettings
 from analogdp.dynamics.clocks import Clock, tidy, whole_steps
 from analogdp.errors import InputError, Problem
 from analogdp.network import Field, Network, Transmission
+from analogdp.scenario.estimate import TEST_BATCH
 from analogdp.scenario.quantities import Ratio, Time
 from analogdp.scenario.schema import ClockSettings, Scenario
 from analogdp.scenario.settings import Settings
@@ -62,6 +63,11 @@ class TimedSettings(ClockSettings):
 
     def time_step(self, scenario: Scenario) -> float | None:
         return self.dt or self.default_step(scenario.neuron.tau)
+
+    def buffer_bytes(self, scenario: Scenario, dtype_bytes: int) -> int:
+        assert self.dt is not None
+        rows = scenario.learning.batch + TEST_BATCH
+        return self.axons.messages_on_their_way(scenario.network.layers[1:], self.dt) * rows * dtype_bytes
 
     def slowest(self, tau: float) -> float:
         """Seconds in which a neuron follows its target, from its membrane time constant."""

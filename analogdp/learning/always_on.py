@@ -92,6 +92,8 @@ class AlwaysOnSettings(LearningSettings):
             for name in ("dwell", "write_every")
             if (value := getattr(self, name)) is not None and value < dt
         ]
+        if not problems:
+            problems += self._never(scenario, dynamics, dt)
         if self.tau_bias is not None and not scenario.network.bias:
             problems.append(Problem("tau_bias", "there are no biases to train: network.bias is false"))
         return problems
@@ -105,6 +107,30 @@ class AlwaysOnSettings(LearningSettings):
 
     def why_not_compiled(self) -> str | None:
         return "weights that follow at every step leave no steps to compile together"
+
+    def _never(self, scenario: Scenario, dynamics: TimedSettings, dt: float) -> list[Problem]:
+        """Times that are so long or short that something would never happen."""
+        pairs, problems = len(scenario.network.layers) - 2, []
+        constant, per_layer = DWELL_TAUS
+        dwell = self.dwell or (constant + per_layer * (pairs + 1)) * scenario.neuron.tau
+        round_trip = dynamics.axons.round_trip(pairs)
+        if dwell <= round_trip:
+            refusal = (
+                f"{dwell:g} s is not longer than messages take up and down again, {round_trip:g} s; make it longer"
+            )
+            problems.append(Problem("dwell", refusal))
+        training = self.epochs * -(-scenario.data.samples()[0] // self.batch) * dwell
+        if self.write_every is not None and 0 < training < self.write_every:
+            refusal = f"{self.write_every:g} s is longer than the whole training of {training:g} s; make it shorter"
+            problems.append(Problem("write_every", refusal))
+        return problems
+
+    def buffer_bytes(self, scenario: Scenario, dtype_bytes: int) -> int:
+        dt = scenario.dynamics.time_step(scenario)
+        assert dt is not None
+        assert self.write_every is not None
+        layers = scenario.network.layers
+        return whole_steps(self.write_every, dt) * self.batch * (sum(layers[1:]) + sum(layers[:-1])) * dtype_bytes
 
     def weight_bytes(self, dtype_bytes: int) -> int:
         """The weights as they were when the sample came: once to go back to, once to compare with."""

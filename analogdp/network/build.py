@@ -22,10 +22,10 @@ def build(scenario: Scenario, chips: tuple[int, ...] | None = None) -> Network:
 
     Args:
         scenario: what to build.
-        chips: indices of the chips to build; by default ``range(scenario.chips)``. A chip is the same whichever others
-            are built with it.
+        chips: indices of the chips to build; by default those that the scenario wants simulated. A chip is the same
+            whichever others are built with it.
     """
-    chips = tuple(range(scenario.chips)) if chips is None else chips
+    chips = scenario.simulated_chips if chips is None else chips
     stream = Stream(
         scenario.seed, "network", chips, resolve_device(scenario.run.device), getattr(torch, scenario.run.dtype)
     )

@@ -86,6 +86,8 @@ _REMEDIES = {
     "states": "network.layers, learning.batch or chips",
     "noise": "chips",
     "data": "the data set",
+    "messages on their way": "dynamics.axons.delay",
+    "what is gathered for a write": "learning.write_every",
     "the program": "other programs",
 }
 
@@ -93,7 +95,7 @@ _REMEDIES = {
 def memory_parts(scenario: Scenario) -> dict[str, int]:
     """Bytes by what they are for. Plain integers: no layer is large enough to overflow."""
     number = torch.finfo(getattr(torch, scenario.run.dtype)).bits // 8
-    layers, chips = scenario.network.layers, scenario.chips
+    layers, chips = scenario.network.layers, len(scenario.simulated_chips)
     held, learned = scenario.synapse.cell_bytes(number), scenario.learning.weight_bytes(number)
     compartments = len(registry.neurons.get(scenario.neuron.model).compartments)
     rows = 2 * (scenario.learning.batch + TEST_BATCH)
@@ -111,6 +113,8 @@ def memory_parts(scenario: Scenario) -> dict[str, int]:
         "noise": NOISE_BLOCK * sources * chips * number if noisy else 0,
         # Once as it is read, in single precision, and once as it is used.
         "data": sum(scenario.data.samples()) * (inputs + outputs) * (4 + number),
+        "messages on their way": scenario.dynamics.buffer_bytes(scenario, number) * chips,
+        "what is gathered for a write": scenario.learning.buffer_bytes(scenario, number) * chips,
         "the program": WHOLE_PROCESS,
     }
 
@@ -147,7 +151,7 @@ def _free_in_group() -> int | None:
 def _seconds(scenario: Scenario) -> float:
     train, test = scenario.data.samples()
     layers = scenario.network.layers
-    epochs, chips = scenario.learning.epochs, scenario.chips
+    epochs, chips = scenario.learning.epochs, len(scenario.simulated_chips)
     updates = epochs * -(-train // scenario.learning.batch)
     # Every epoch ends with two tests, with noise and without; and there is one before the first.
     tests = 2 * (epochs + 1) * -(-test // TEST_BATCH)
@@ -163,10 +167,12 @@ def _seconds(scenario: Scenario) -> float:
 
 def _evaluation_seconds(scenario: Scenario, batch: int) -> float:
     """One evaluation of all targets: two products for each synapse but the first, whose input is clamped."""
-    rows = scenario.chips * batch
+    rows = len(scenario.simulated_chips) * batch
     passes = STATE_PASSES + (NOISE_PASSES if scenario.noise.membrane else 0) + 2 * scenario.synapse.read_passes()
     layers = scenario.network.layers
-    products = [2 * _measure_product(scenario.chips, batch, *pair) for pair in list(pairwise(layers))[1:]]
+    products = [
+        2 * _measure_product(len(scenario.simulated_chips), batch, *pair) for pair in list(pairwise(layers))[1:]
+    ]
     return sum(products) + sum(passes * _measure_pass(2 * rows * units) for units in layers[1:])
 
 

@@ -82,6 +82,10 @@ class ClockSettings(Settings, ABC):
     uses_tau: ClassVar[bool] = True
     """Whether neurons move with their membrane time constants."""
 
+    def buffer_bytes(self, scenario: Scenario, dtype_bytes: int) -> int:
+        """Memory in bytes for messages that are on their way, on one chip."""
+        return 0
+
     def time_step(self, scenario: Scenario) -> float | None:
         """Seconds in a step, or None for clocks without a time; also of a section that is not resolved yet."""
         return None
@@ -101,6 +105,10 @@ class LearningSettings(Settings):
     mode: str
     epochs: int = Field(default=10, ge=0, le=1_000_000, description="passes over the training set")
     batch: int = Field(default=32, ge=1, le=1_000_000, description="samples settled together")
+
+    def buffer_bytes(self, scenario: Scenario, dtype_bytes: int) -> int:
+        """Memory in bytes for what is gathered between two updates, on one chip."""
+        return 0
 
     def evaluations(self, scenario: Scenario) -> int:
         """Target evaluations of one batch, at most; of a resolved scenario."""
@@ -274,6 +282,8 @@ class RecordSettings(Settings):
             problems.append(Problem("what", f"unknown value {self.what!r}: {suggestion(self.what, known)}"))
         if isinstance(self.units, int) and self.units > width:
             problems.append(Problem("units", f"{self.units} is out of range; layer {self.layer} has {width} units"))
+        if isinstance(self.units, tuple) and len({*self.units}) < len(self.units):
+            problems.append(Problem("units", f"{list(self.units)} names a unit twice"))
         if isinstance(self.units, tuple):
             problems += [
                 Problem(f"units.{place}", f"{unit} is out of range; units of layer {self.layer}: 0 to {width - 1}")
@@ -283,7 +293,8 @@ class RecordSettings(Settings):
         if self.samples > scenario.learning.batch:
             problems.append(
                 Problem(
-                    "samples", f"{self.samples} is out of range; a batch has {scenario.learning.batch}, learning.batch"
+                    "samples",
+                    f"{self.samples} is out of range; allowed: 1 to {scenario.learning.batch} (learning.batch)",
                 )
             )
         return problems
@@ -374,16 +385,28 @@ class RunSettings(Settings):
     compile: bool = Field(
         default=False, description="let torch.compile fuse several time steps; needs a C++ compiler on the CPU"
     )
+    only_chips: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="indices of the chips to simulate, of all that the scenario has; null: all",
+    )
     directory: Path = Field(default=Path("runs"), strict=False, description="where run directories are made")
     checkpoint_every: int | None = Field(
         default=None, ge=1, description="weight updates between checkpoints; default: an epoch"
     )
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
+        problems = [
+            Problem(f"only_chips.{place}", f"{chip} is out of range; chips of this scenario: 0 to {scenario.chips - 1}")
+            for place, chip in enumerate(self.only_chips or ())
+            if chip >= scenario.chips
+        ]
+        if len({*(self.only_chips or ())}) < len(self.only_chips or ()):
+            problems.append(Problem("only_chips", "a chip is named twice"))
         if not self.compile:
-            return []
+            return problems
         reason = scenario.dynamics.why_not_compiled(scenario) or scenario.learning.why_not_compiled()
-        return [Problem("compile", f"{reason}; set it to false")] if reason else []
+        return [*problems, Problem("compile", f"{reason}; set it to false")] if reason else problems
 
 
 class Scenario(Settings):
@@ -419,6 +442,11 @@ class Scenario(Settings):
     )
     record: tuple[RecordSettings, ...] = Field(default=(), description="traces kept in recordings.h5")
     run: RunSettings = RunSettings()
+
+    @property
+    def simulated_chips(self) -> tuple[int, ...]:
+        """Indices of the chips that are simulated."""
+        return self.run.only_chips or tuple(range(self.chips))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

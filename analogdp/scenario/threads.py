@@ -20,7 +20,7 @@ def threads_for(scenario: Scenario) -> int:
     if scenario.run.threads is not None:
         return scenario.run.threads
     products = sum(inputs * outputs for inputs, outputs in pairwise(scenario.network.layers))
-    small = products * scenario.learning.batch * scenario.chips < SMALL_STEP
+    small = products * scenario.learning.batch * len(scenario.simulated_chips) < SMALL_STEP
     return 1 if small else torch.get_num_threads()
 
 

@@ -137,6 +137,8 @@ def verify(
         InputError: Brian2 cannot check this; the message says what to change.
         RunError: Brian2 failed, or the dynamics diverge. States that differ are no error, see :attr:`Verification.passed`.
     """
+    if not 0 < tolerance < math.inf:
+        raise InputError(f"tolerance: {tolerance:g} is out of range; allowed: above 0")
     with computing_with(1):
         case = prepare(scenario, chip, samples, steps)
     (outcome,) = run_jobs([case.job], timeout)

@@ -7,6 +7,7 @@ from analogdp.dynamics import AxonSettings, Continuous, Euler, ExponentialEuler,
 from analogdp.dynamics.axons import Axons
 from analogdp.errors import AnalogdpWarning, ScenarioError
 from analogdp.network import Layout
+from analogdp.scenario.estimate import memory_parts
 from analogdp.scenario.schema import Scenario
 from analogdp.streams import Stream
 
@@ -225,3 +226,25 @@ def test_events_that_a_finished_chip_would_still_send_do_not_count(make_network)
     simulation.present(random(1, 1, 6), random(1, 1, 3, seed=1), 0.3)
     simulation.advance(int(settled.chip_steps[first]))
     assert torch.equal(settled.messages[:, first], simulation.messages[:, first])
+
+
+def test_axons_without_layers_to_join_are_refused():
+    with pytest.raises((ScenarioError, ValueError), match=r"axons\.delay.*no hidden layers"):
+        Scenario.model_validate({"network": {"layers": [64, 10]}, "dynamics": {"axons": {"delay": "1 us"}}})
+
+
+@pytest.mark.parametrize(("dtype", "refused"), [("float32", True), ("float64", False)])
+def test_thresholds_finer_than_quanta_can_be_counted_are_refused(dtype, refused):
+    sections = {"dynamics": {"axons": {"threshold": 1e-9}}, "run": {"dtype": dtype}}
+    if not refused:
+        assert Scenario.model_validate(sections).dynamics.axons.threshold.top_down == (1e-9,)
+        return
+    with pytest.raises((ScenarioError, ValueError), match="1e-09 is finer than float32 can count; allowed: from 1e-06"):
+        Scenario.model_validate(sections)
+
+
+def test_rings_of_long_delays_count_in_the_memory_estimate():
+    short, long = (memory_parts(scenario(delay=delay)) for delay in ("1 us", "1 ms"))
+    # 5000 steps, four messages of 8 or 10 units for each sample of a training and a test batch.
+    assert long["messages on their way"] == 5000 * (8 + 8 + 8 + 10) * (32 + 256) * 4
+    assert long["messages on their way"] == 1000 * short["messages on their way"]

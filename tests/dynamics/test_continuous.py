@@ -90,3 +90,8 @@ def test_runge_kutta_refuses_membrane_noise_from_python(make_network):
     simulation = Simulation(make_network((6, 5, 3)), Continuous(RungeKutta4, 1e-7, 10), NoiseSettings(membrane=0.1))
     with pytest.raises(InputError, match=r"noise\.membrane"):
         simulation.present(random(1, 3, 6))
+
+
+def test_error_tolerances_finer_than_the_numbers_are_refused():
+    with pytest.raises((ScenarioError, ValueError), match="1e-10 is finer than float32 resolves; allowed: from 1e-06"):
+        Scenario.model_validate({"dynamics": {"integrator": "dopri5", "rtol": 1e-10}})

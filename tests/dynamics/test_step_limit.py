@@ -22,7 +22,7 @@ def refuse(network, dt: float, integrator: str = "euler") -> None:
 
 
 def limit_named(network) -> float:
-    with pytest.raises(InputError, match=r"dynamics\.dt: 2e-06 s is too long for Euler on this network") as refused:
+    with pytest.raises(InputError, match=r"dynamics\.dt: 2e-06 s is too long for euler on this network") as refused:
         refuse(network, 2e-6)
     return float(str(refused.value).split("up to ")[1].split(" s")[0])
 

@@ -10,6 +10,7 @@ from analogdp.dynamics import Diverged
 from analogdp.errors import AnalogdpWarning
 from analogdp.learning import AlwaysOnTrainer
 from analogdp.network import build
+from analogdp.scenario.estimate import memory_parts
 from analogdp.scenario.schema import Scenario
 
 US = 1e-6
@@ -286,3 +287,21 @@ def test_events_are_counted_for_each_dwell(make_scenario):
     (row,) = trainer.evaluate()
     assert (row["messages_up"], row["messages_down"]) == pytest.approx(tuple(sent.tolist()))
     assert row["messages_up"] > 0
+
+
+@pytest.mark.parametrize(
+    ("learning", "dynamics", "message"),
+    [
+        ({"dwell": "1 us"}, {"axons": {"delay": "2 us"}}, "dwell.* not longer than messages take"),
+        ({"write_every": "1 s"}, {}, "write_every.* longer than the whole training"),
+    ],
+)
+def test_times_at_which_something_would_never_happen_are_refused(make_scenario, learning, dynamics, message):
+    with pytest.raises(ValueError, match=message):
+        make_scenario((64, 12, 12, 10), learning={"mode": "always_on", "epochs": 1} | learning, dynamics=dynamics)
+
+
+def test_what_is_gathered_for_a_write_counts_in_the_memory_estimate(make_scenario):
+    learning = {"mode": "always_on", "epochs": 1000, "batch": 2, "write_every": "1 ms"}
+    parts = memory_parts(make_scenario((64, 12, 10), learning=learning))
+    assert parts["what is gathered for a write"] == 5000 * 2 * (12 + 10 + 64 + 12) * 8

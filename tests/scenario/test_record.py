@@ -58,7 +58,7 @@ def test_a_resolved_scenario_loads_back_to_the_same_records(tmp_path: Path) -> N
         ("{layer: 1, units: 0}", "record.0.units: expected indices such as [0, 1, 2]"),
         ("{layer: 1, units: true}", "or all, not true"),
         ("{layer: 1, units: some}", "or all, not 'some'"),
-        ("{layer: 1, samples: 33}", "record.0.samples: 33 is out of range; a batch has 32, learning.batch"),
+        ("{layer: 1, samples: 33}", "record.0.samples: 33 is out of range; allowed: 1 to 32 (learning.batch)"),
         ("{layer: 1, every: 0}", "record.0.every: 0 is out of range; allowed: at least 1"),
         ("{layer: 1, updates: 0}", "record.0.updates: 0 is out of range; allowed: at least 1"),
         ("{layer: 1, during: testing}", "record.0.during: unknown value 'testing'"),
