@@ -35,7 +35,7 @@ from torch import Tensor
 import analogdp as adp
 from analogdp.dynamics import Continuous, ExponentialEuler, Simulation
 from analogdp.network import Network, build
-from analogdp.scenario.schema import NoiseSettings
+from analogdp.scenario.noise import NoiseSettings
 from analogdp.streams import Stream
 
 SIZES, BATCH, STEPS, STEP = (784, 512, 512, 10), 64, 100, 0.1

@@ -9,7 +9,7 @@ from analogdp.dynamics import AxonSettings, Continuous, ExponentialEuler, Poisso
 from analogdp.dynamics.stepping import CapturedStepping, Stepping
 from analogdp.learning import Trainer
 from analogdp.network import build
-from analogdp.scenario.schema import NoiseSettings
+from analogdp.scenario.noise import NoiseSettings
 from analogdp.streams import Stream
 
 pytestmark = pytest.mark.gpu

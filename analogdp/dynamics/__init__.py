@@ -4,9 +4,10 @@ from analogdp.dynamics.adaptive import DormandPrince
 from analogdp.dynamics.axons import AxonSettings
 from analogdp.dynamics.clocks import Clock
 from analogdp.dynamics.continuous import Continuous
+from analogdp.dynamics.divergence import Diverged
 from analogdp.dynamics.integrators import Euler, ExponentialEuler, Integrator, RungeKutta4
 from analogdp.dynamics.poisson import Poisson
-from analogdp.dynamics.simulation import Diverged, Settling, Simulation, Watcher, converged, diverged
+from analogdp.dynamics.simulation import Settling, Simulation, Watcher, converged, diverged
 from analogdp.dynamics.stability import stable_step_limit
 from analogdp.dynamics.step import Step
 from analogdp.dynamics.step_limit import refuse_unstable_step

@@ -13,7 +13,7 @@ from analogdp.dynamics.draws import Blocks, FlatNumbers, OrnsteinUhlenbeck, shar
 from analogdp.dynamics.integrators import Noise
 from analogdp.errors import InputError
 from analogdp.network import Field, ReadNoise
-from analogdp.scenario.schema import NoiseSettings
+from analogdp.scenario.noise import NoiseSettings
 from analogdp.streams import Stream
 
 

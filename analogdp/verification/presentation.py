@@ -12,8 +12,8 @@ from analogdp import registry
 from analogdp.data import load as load_data
 from analogdp.dynamics import Simulation
 from analogdp.dynamics.continuous import ContinuousSettings
+from analogdp.dynamics.divergence import is_bounded
 from analogdp.dynamics.draws import Blocks, FlatNumbers, shared_by_compartments
-from analogdp.dynamics.simulation import is_bounded
 from analogdp.dynamics.timed import TimedClock
 from analogdp.errors import RunError
 from analogdp.network import build

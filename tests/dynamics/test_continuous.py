@@ -7,7 +7,8 @@ from analogdp.dynamics.continuous import ContinuousSettings
 from analogdp.dynamics.integrators import RungeKutta4
 from analogdp.errors import InputError, ScenarioError
 from analogdp.network import Network
-from analogdp.scenario.schema import NoiseSettings, Scenario
+from analogdp.scenario.noise import NoiseSettings
+from analogdp.scenario.schema import Scenario
 
 
 def random(*shape, seed=0):

@@ -7,7 +7,8 @@ from analogdp.dynamics import Continuous, ExponentialEuler, Simulation
 from analogdp.dynamics.noise import Fluctuations
 from analogdp.errors import ScenarioError
 from analogdp.network import Field
-from analogdp.scenario.schema import NoiseSettings, Scenario
+from analogdp.scenario.noise import NoiseSettings
+from analogdp.scenario.schema import Scenario
 from analogdp.streams import Stream
 
 STREAM = Stream(3, "noise", dtype=torch.float64)

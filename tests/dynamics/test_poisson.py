@@ -5,7 +5,8 @@ import torch
 
 from analogdp.dynamics import Continuous, ExponentialEuler, Poisson, Simulation
 from analogdp.errors import AnalogdpWarning, ScenarioError
-from analogdp.scenario.schema import NoiseSettings, Scenario
+from analogdp.scenario.noise import NoiseSettings
+from analogdp.scenario.schema import Scenario
 from analogdp.streams import Stream
 
 STREAM = Stream(2, "clock", dtype=torch.float64)

@@ -14,7 +14,7 @@ from analogdp.dynamics import (
     converged,
     diverged,
 )
-from analogdp.scenario.schema import NoiseSettings
+from analogdp.scenario.noise import NoiseSettings
 from analogdp.streams import Stream
 
 STREAM = Stream(9, "settling", dtype=torch.float64)

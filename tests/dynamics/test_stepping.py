@@ -6,7 +6,7 @@ from analogdp import registry
 from analogdp.dynamics import AxonSettings, Continuous, ExponentialEuler, Poisson, Simulation
 from analogdp.dynamics.stepping import CapturedStepping
 from analogdp.errors import InputError
-from analogdp.scenario.schema import NoiseSettings
+from analogdp.scenario.noise import NoiseSettings
 from analogdp.streams import Stream
 
 STREAM = Stream(3, "steps", dtype=torch.float64)

@@ -4,7 +4,8 @@ import torch
 from analogdp.dynamics import Diverged, Simulation, Sweep
 from analogdp.errors import InputError
 from analogdp.network import Network
-from analogdp.scenario.schema import NoiseSettings, Scenario
+from analogdp.scenario.noise import NoiseSettings
+from analogdp.scenario.schema import Scenario
 from analogdp.streams import Stream
 
 ORDERS = ("forward_backward", "forward", "odd_even", "random")

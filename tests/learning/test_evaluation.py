@@ -4,7 +4,7 @@ import torch
 from analogdp.data import load
 from analogdp.dynamics import Continuous, ExponentialEuler, Settling, Simulation
 from analogdp.learning.evaluation import Interval, evaluate
-from analogdp.scenario.schema import NoiseSettings
+from analogdp.scenario.noise import NoiseSettings
 from analogdp.streams import Stream
 from analogdp.synapses.base import UpdateReport
 

@@ -1,0 +1,46 @@
+"""States that grow without bounds."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from analogdp.errors import RunError
+
+LARGEST_STATE = 1e6
+"""A state beyond this (or not finite) has diverged; rates of a working network are of order 1."""
+
+
+class Diverged(RunError):
+    """The state of the network grew without bounds.
+
+    Attributes:
+        step: the first step after which a state was out of bounds.
+        time: that step in seconds since the samples were presented, or None for clocks without time.
+        layer: the lowest such layer, 1 for the first hidden layer.
+        chip: index of the first such chip.
+    """
+
+    def __init__(self, step: int, time: float | None, layer: int, chip: int) -> None:
+        self.step, self.time, self.layer, self.chip = step, time, layer, chip
+        when = f"step {step}" if time is None else f"{time:.3g} s (step {step})"
+        super().__init__(
+            f"the dynamics diverged: layer {layer} of chip {chip} passed {LARGEST_STATE:g} at {when} "
+            "after the samples were presented. A smaller neuron.beta or learning.rate, alpha nearer to 1/2, "
+            "model: dp_transposed, or smaller weights may help"
+        )
+
+    def __reduce__(self) -> tuple[type[Diverged], tuple[int, float | None, int, int]]:
+        # Without it the error could not come back from a worker process.
+        return type(self), (self.step, self.time, self.layer, self.chip)
+
+
+def is_bounded(state: Tensor) -> Tensor:
+    """Whether all of a state is finite and within the bounds; comparisons with NaN, which aminmax passes on, are false."""
+    low, high = torch.aminmax(state)
+    return (low >= -LARGEST_STATE) & (high <= LARGEST_STATE)
+
+
+def beyond_bounds(layer: Tensor) -> Tensor:
+    """Which chips of a layer's state are not finite or not within the bounds, ``(chips,)``."""
+    return ~(layer.abs().amax(dim=(0, 2, 3)) <= LARGEST_STATE)
