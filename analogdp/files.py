@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from analogdp.errors import InputError
 
 
 @contextmanager
@@ -59,3 +62,25 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def check_format(path: Path, attributes: Mapping[str, Any], name: str, newest: int, wanted: str) -> None:
+    """Refuse a file that is not of the format ``name``, or of a version that this release does not know.
+
+    Args:
+        path: of the file.
+        attributes: its own, with ``format`` and ``format_version``.
+        name: of the format.
+        newest: version that can be read.
+        wanted: which file of a run it should be.
+
+    Raises:
+        InputError: with what to give, or to install.
+    """
+    if attributes.get("format") != name:
+        raise InputError(f"{path}: an HDF5 file, but not of the format '{name}'; give the {wanted} of a run")
+    found = int(attributes["format_version"])
+    if not 1 <= found <= newest:
+        raise InputError(
+            f"{path}: format version {found}, but this release of analogdp reads versions up to {newest}: install a newer one"
+        )

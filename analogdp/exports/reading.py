@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from analogdp.errors import InputError
 from analogdp.exports.hdf5 import DOWNWARD, FORMAT, FORMAT_VERSION, UNITS, UPWARD
+from analogdp.files import check_format
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
@@ -182,21 +183,10 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         )
     try:
         with h5py.File(path, "r") as file:
-            _check_format(path, file)
+            check_format(path, file.attrs, FORMAT, FORMAT_VERSION, "conductances.h5")
             yield file
     except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(f"{path}: damaged or not an HDF5 file: {error}") from error
-
-
-def _check_format(path: Path, file: h5py.File) -> None:
-    if file.attrs.get("format") != FORMAT:
-        raise InputError(f"{path}: an HDF5 file, but not of the format '{FORMAT}'; give the conductances.h5 of a run")
-    found = int(file.attrs["format_version"])
-    if not 1 <= found <= FORMAT_VERSION:
-        raise InputError(
-            f"{path}: format version {found}, but this release of analogdp reads versions up to {FORMAT_VERSION}: "
-            "install a newer one"
-        )
 
 
 def _read(path: Path, file: h5py.File, layer: int | None, chip: int | None) -> Conductances:

@@ -17,6 +17,7 @@ from analogdp.dynamics.divergence import LARGEST_STATE, is_bounded
 from analogdp.dynamics.timed import TimedSettings
 from analogdp.errors import Problem
 from analogdp.learning.base import (
+    Epochs,
     Progress,
     SampleOrder,
     Watch,
@@ -139,7 +140,7 @@ class AlwaysOnSettings(LearningSettings):
 
 
 @registry.trainers.register("always_on")
-class AlwaysOnTrainer:
+class AlwaysOnTrainer(Epochs):
     """Trains a network on streams of samples; an update is one dwell, in which neurons and weights evolve together.
 
     All randomness is a function of the scenario's seed, the steps since the beginning of the stream and the number of the
@@ -151,6 +152,7 @@ class AlwaysOnTrainer:
     """
 
     Settings = AlwaysOnSettings
+    settings: AlwaysOnSettings
 
     def __init__(self, scenario: Scenario, network: Network, dataset: Dataset) -> None:
         settings = scenario.learning
@@ -176,19 +178,6 @@ class AlwaysOnTrainer:
         self.simulation.present(inputs, targets, self._beta, self._stream.child("stream"))
         self._weights = self._slow_weights()
         self._before = Moment(network, self.simulation, self._weights)
-
-    @property
-    def updates_per_epoch(self) -> int:
-        return -(-len(self.dataset.train_inputs) // self.settings.batch)
-
-    @property
-    def total_updates(self) -> int:
-        return self.settings.epochs * self.updates_per_epoch
-
-    @property
-    def epoch(self) -> int:
-        """Epochs completed."""
-        return self.update // self.updates_per_epoch
 
     def advance(self) -> Progress:
         """Present the next sample of every stream for a dwell.
@@ -242,10 +231,6 @@ class AlwaysOnTrainer:
         self.simulation.restore(unprefixed("simulation", tensors))
         self._weights.restore(unprefixed("gathered", tensors))
         self._sums.restore(unprefixed("sums", tensors))
-
-    @property
-    def _beta(self) -> float:
-        return self.network.neurons[-1].beta
 
     def _slow_weights(self) -> SlowWeights:
         settings, feedback = self.settings, self.scenario.feedback

@@ -11,7 +11,9 @@ from torch import Tensor
 from analogdp.data import Dataset
 from analogdp.dynamics import Simulation, Watcher
 from analogdp.learning.evaluation import evaluate
+from analogdp.network import Network
 from analogdp.network.feedback import named_synapses
+from analogdp.scenario.schema import LearningSettings
 from analogdp.streams import Stream
 
 CALIBRATION_SAMPLES = 64
@@ -37,6 +39,38 @@ class Progress:
     loss: float
     accuracy: float | None
     settle_steps: float
+
+
+class Epochs:
+    """What every trainer counts.
+
+    Attributes:
+        network, dataset: what is trained on what.
+        settings: epochs and batch size.
+        update: weight updates done.
+    """
+
+    network: Network
+    dataset: Dataset
+    settings: LearningSettings
+    update: int
+
+    @property
+    def updates_per_epoch(self) -> int:
+        return -(-len(self.dataset.train_inputs) // self.settings.batch)
+
+    @property
+    def total_updates(self) -> int:
+        return self.settings.epochs * self.updates_per_epoch
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed."""
+        return self.update // self.updates_per_epoch
+
+    @property
+    def _beta(self) -> float:
+        return self.network.neurons[-1].beta
 
 
 class SampleOrder:

@@ -14,16 +14,15 @@ from analogdp.data import Dataset
 from analogdp.dynamics import Clock, Settling, Simulation, refuse_unstable_step
 from analogdp.errors import Problem
 from analogdp.learning.base import (
+    Epochs,
     Progress,
     SampleOrder,
+    Watch,
     calibrate,
     metric_rows,
     prefixed,
     tested_columns,
     unprefixed,
-)
-from analogdp.learning.base import (
-    Watch as Watch,
 )
 from analogdp.learning.evaluation import Interval
 from analogdp.learning.optimizers import WeightUpdater
@@ -91,7 +90,7 @@ class SettleThenUpdateSettings(LearningSettings):
 
 
 @registry.trainers.register("settle_then_update")
-class Trainer:
+class Trainer(Epochs):
     """Trains a network on a data set; all randomness is a function of the scenario's seed and the update's number.
 
     Attributes:
@@ -100,6 +99,7 @@ class Trainer:
     """
 
     Settings = SettleThenUpdateSettings
+    settings: SettleThenUpdateSettings
 
     def __init__(self, scenario: Scenario, network: Network, dataset: Dataset) -> None:
         settings = scenario.learning
@@ -129,19 +129,6 @@ class Trainer:
         self._order = SampleOrder(self._stream.child("order"), len(self.dataset.train_inputs))
         refuse_unstable_step(clock, network, self.dataset.train_inputs, self.dataset.train_targets, self._beta)
         calibrate(self.simulation, self.dataset, self._beta)
-
-    @property
-    def updates_per_epoch(self) -> int:
-        return -(-len(self.dataset.train_inputs) // self.settings.batch)
-
-    @property
-    def total_updates(self) -> int:
-        return self.settings.epochs * self.updates_per_epoch
-
-    @property
-    def epoch(self) -> int:
-        """Epochs completed."""
-        return self.update // self.updates_per_epoch
 
     def advance(self) -> Progress:
         """Settle the next batch and update the weights once.
@@ -193,10 +180,6 @@ class Trainer:
         self.network.load_state_dict(unprefixed("network", tensors))
         self._updater.restore(unprefixed("optimizer", tensors))
         self._interval.restore(unprefixed("interval", tensors))
-
-    @property
-    def _beta(self) -> float:
-        return self.network.neurons[-1].beta
 
     def _batch(self, epoch: int, batch: int) -> Tensor:
         return self._order.of(epoch)[batch * self.settings.batch : (batch + 1) * self.settings.batch]

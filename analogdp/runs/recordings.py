@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analogdp.errors import InputError
-from analogdp.files import atomic_path
+from analogdp.files import atomic_path, check_format
 
 FORMAT = "analogdp recordings"
 FORMAT_VERSION = 1
@@ -251,7 +251,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; a run whose scenario has a 'record' leaves recordings.h5 when it ends")
     with _damage_told(path, OSError, KeyError, RuntimeError, AttributeError), h5py.File(path, "r") as file:
-        _check_format(path, file)
+        check_format(path, file.attrs, FORMAT, FORMAT_VERSION, "recordings.h5")
         yield file
 
 
@@ -262,14 +262,3 @@ def _damage_told(path: Path, *kinds: type[Exception]) -> Iterator[None]:
         yield
     except kinds as error:
         raise InputError(f"{path}: damaged or not an HDF5 file: {error}") from error
-
-
-def _check_format(path: Path, file: h5py.File) -> None:
-    if file.attrs.get("format") != FORMAT:
-        raise InputError(f"{path}: an HDF5 file, but not of the format '{FORMAT}'; give the recordings.h5 of a run")
-    found = int(file.attrs["format_version"])
-    if not 1 <= found <= FORMAT_VERSION:
-        raise InputError(
-            f"{path}: format version {found}, but this release of analogdp reads versions up to {FORMAT_VERSION}: "
-            "install a newer one"
-        )
