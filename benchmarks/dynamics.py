@@ -14,15 +14,17 @@ Then the time per step of trivially small layers, 64 chips of 64-32-10 against 6
 Contenders take turns after a warm-up; medians count.
 
     pip install torchdiffeq torchsde     # the peers, which the package itself does not need
-    python benchmarks/dynamics.py
+    python benchmarks/dynamics.py [--profile]
 
-The last line is one JSON object: milliseconds and ratios, for one thread and two.
+With --profile it only shows where the time of a step goes, and how long the compiler takes. The last line is one JSON
+object: milliseconds and ratios, for one thread and two.
 """
 
 import json
 import platform
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -264,7 +266,26 @@ def memory() -> dict[str, float]:
     return {"peak_growth_in_5000_steps_mb": peaks[1] - peaks[0]}
 
 
+def profile() -> None:
+    """Where the time of a step goes: torch's own profiler, one thread; and how long the first, compiling call takes."""
+    torch.set_num_threads(1)
+    network = network_of(SIZES)
+    work = ours(network, BATCH, 0.0)
+    work()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+        work()
+    print(found.key_averages().table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=24))
+    start = time.perf_counter()
+    ours(network, BATCH, 0.0, compiled=True)()
+    seconds = time.perf_counter() - start
+    microseconds = {row.key: round(row.self_cpu_time_total / STEPS, 1) for row in found.key_averages()}
+    print(json.dumps({"microseconds_per_step": microseconds, "first_compiled_call_s": round(seconds, 1)}))
+
+
 def main() -> None:
+    if "--profile" in sys.argv[1:]:
+        profile()
+        return
     figures: dict[str, object] = {"torch": torch.__version__, "machine": platform.processor()}
     for threads in (1, 2):
         torch.set_num_threads(threads)
