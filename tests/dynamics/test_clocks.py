@@ -12,8 +12,8 @@ def test_a_duration_is_the_nearest_number_of_steps_and_at_least_one(duration, st
 
 
 def test_a_product_of_decimals_reads_like_one():
-    assert 3 * 0.1e-6 != 0.3e-6
-    assert tidy(3 * 0.1e-6) == 0.3e-6
+    assert 3 * 0.1 != 0.3
+    assert tidy(3 * 0.1) == 0.3
 
 
 def test_only_a_duration_that_has_to_be_changed_is_warned_of():
