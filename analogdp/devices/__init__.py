@@ -1,6 +1,6 @@
 """What a memory cell is: device models and the cards that give them measured parameters."""
 
-from analogdp.devices.base import DeviceModel, DeviceSettings, DeviceState
+from analogdp.devices.base import DeviceModel, DeviceSettings, DeviceState, WritePulse
 from analogdp.devices.cards import CardField, DeviceCard, load_card
 from analogdp.devices.population import symmetry_point
 from analogdp.devices.pulsed import PulsedDevice
@@ -16,6 +16,7 @@ __all__ = [
     "LinearStep",
     "PulsedDevice",
     "SoftBounds",
+    "WritePulse",
     "load_card",
     "symmetry_point",
 ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import torch
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from analogdp.errors import InputError
+from analogdp.scenario.quantities import Time, Voltage
 from analogdp.scenario.settings import Settings
 from analogdp.streams import Stream
 
@@ -35,23 +38,45 @@ class DeviceSettings(Settings):
         raise NotImplementedError(f"{type(self).__name__} does not say how many numbers describe a cell")
 
 
+class WritePulse(Settings):
+    """The voltage pulse that a write driver puts across a cell."""
+
+    up: Voltage = Field(
+        gt=-100, lt=100, description="amplitude of a pulse that raises the conductance, in volts, signed"
+    )
+    down: Voltage = Field(gt=-100, lt=100, description="amplitude of a pulse that lowers it, in volts, signed")
+    width: Time = Field(gt=0, le=1e3, description="how long a pulse lasts, its edges included, in seconds")
+    shape: Literal["rectangular", "triangular", "sine"] = Field(
+        default="rectangular", description="rectangular, a triangle, or half a period of a sine"
+    )
+
+    @field_validator("down")
+    @classmethod
+    def _polarities_are_there(cls, down: float, info: ValidationInfo) -> float:
+        if down == 0 or info.data.get("up") == 0:
+            raise ValueError("a pulse of 0 V writes nothing")
+        return down
+
+
 class DeviceModel(ABC):
     """A kind of memory cell.
 
     Attributes:
         Settings: the parameters that a device card gives for this model, with their ranges.
         low, high: the nominal conductance range in siemens.
+        write_pulse: what its card says about the voltages of a write, or None.
     """
 
     Settings: ClassVar[type[DeviceSettings]]
 
-    def __init__(self, low: float, high: float) -> None:
+    def __init__(self, low: float, high: float, write_pulse: WritePulse | None = None) -> None:
         self.low = low
         self.high = high
+        self.write_pulse = write_pulse
 
     @classmethod
     @abstractmethod
-    def build(cls, parameters: DeviceSettings, low: float, high: float) -> Self:
+    def build(cls, parameters: DeviceSettings, low: float, high: float, write_pulse: WritePulse | None = None) -> Self:
         """The model with a card's parameters; ``parameters`` is an instance of ``Settings``."""
 
     @abstractmethod
@@ -77,6 +102,19 @@ class DeviceModel(ABC):
         ``count`` holds whole numbers in the compute dtype; cells with 0 keep their state bit for bit.
         """
 
+    @abstractmethod
+    def transform(self, state: DeviceState, change: Callable[[Tensor], Tensor]) -> None:
+        """Replace every cell's conductance G (siemens) by ``change(G)``, in place: what aging and faults do to cells.
+
+        Every variable that stands for a conductance is changed, the stored and the visible one alike; bounds are not
+        enforced, no noise is drawn, and a cell whose G comes back as it was keeps its state but for rounding.
+        """
+
+    @property
+    def fractional(self) -> bool:
+        """Whether a count may be a fraction of a pulse: the time of exposure of cells with a state equation."""
+        return False
+
     @property
     @abstractmethod
     def increment(self) -> float:
@@ -91,6 +129,10 @@ class DeviceModel(ABC):
     @abstractmethod
     def read_noise(self) -> float:
         """Standard deviation in siemens that each read of a cell adds, independently of all other reads."""
+
+    def read_variance(self, state: DeviceState) -> Tensor | None:
+        """Variance in siemens^2 that a read of each cell has where cells differ; None if all have ``read_noise``."""
+        return None
 
     @property
     def read_time(self) -> float | None:

@@ -28,7 +28,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from analogdp import library, registry
-from analogdp.devices.base import DeviceModel, DeviceSettings
+from analogdp.devices.base import DeviceModel, DeviceSettings, WritePulse
 from analogdp.errors import InputError, Problem, ScenarioError
 from analogdp.registry import suggestion
 from analogdp.scenario.problems import problems_from
@@ -71,6 +71,9 @@ class DeviceCard(Settings):
     note: str = Field(default="", description="what was fitted and what was assumed")
     low: Conductance = Field(ge=0, le=1, description="nominal lower end of the conductance range, in siemens")
     high: Conductance = Field(gt=0, le=1, description="nominal upper end of the conductance range, in siemens")
+    write_pulse: WritePulse | None = Field(
+        default=None, description="voltages of a write: what cells with a state equation, and energies, need"
+    )
     parameters: Annotated[DeviceSettings, _ParametersOfModel()]
 
     @field_validator("high")
@@ -84,7 +87,7 @@ class DeviceCard(Settings):
     def device(self) -> DeviceModel:
         """The device model with this card's parameters."""
         model: type[DeviceModel] = registry.devices.get(self.model)
-        return model.build(self.parameters, self.low, self.high)
+        return model.build(self.parameters, self.low, self.high, self.write_pulse)
 
 
 def load_card(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> DeviceCard:

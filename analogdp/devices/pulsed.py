@@ -19,12 +19,13 @@ which stops every single pulse, they are close. Compared with the loop from 0, 5
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from analogdp.devices.base import DeviceModel, DeviceSettings, DeviceState
+from analogdp.devices.base import DeviceModel, DeviceSettings, DeviceState, WritePulse
 from analogdp.devices.moments import change_moments, furthest_points, reflected_share
 from analogdp.devices.population import PulsedSettings, draw_population
 from analogdp.streams import Stream
@@ -45,8 +46,10 @@ class PulsedDevice(DeviceModel):
     rests_at_bounds: ClassVar[bool] = False
     """Whether the mean step vanishes at the bound it leads to."""
 
-    def __init__(self, parameters: PulsedSettings, low: float, high: float) -> None:
-        super().__init__(low, high)
+    def __init__(
+        self, parameters: PulsedSettings, low: float, high: float, write_pulse: WritePulse | None = None
+    ) -> None:
+        super().__init__(low, high, write_pulse)
         self.parameters = parameters
         self.additive = parameters.cycle_noise_form == "additive"
         self.stops_short = not self.rests_at_bounds and self.noise_at_bounds > _QUIET
@@ -54,10 +57,10 @@ class PulsedDevice(DeviceModel):
         self.floor = parameters.lower - low / self.siemens
 
     @classmethod
-    def build(cls, parameters: DeviceSettings, low: float, high: float) -> Self:
+    def build(cls, parameters: DeviceSettings, low: float, high: float, write_pulse: WritePulse | None = None) -> Self:
         if not isinstance(parameters, cls.Settings) or not isinstance(parameters, PulsedSettings):
             raise TypeError(f"{cls.__name__} takes {cls.Settings.__name__}, not {type(parameters).__name__}")
-        return cls(parameters, low, high)
+        return cls(parameters, low, high, write_pulse)
 
     @property
     def noise_at_bounds(self) -> float:
@@ -107,6 +110,10 @@ class PulsedDevice(DeviceModel):
             self._reflect(state, pulses)
         self._keep_within_bounds(state)
         self._show(state, pulses, stream)
+
+    def transform(self, state: DeviceState, change: Callable[[Tensor], Tensor]) -> None:
+        for weight in state.variables.values():
+            torch.add(change((weight - self.floor) * self.siemens) / self.siemens, self.floor, out=weight)
 
     @property
     def increment(self) -> float:

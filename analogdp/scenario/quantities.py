@@ -64,6 +64,11 @@ _EXAMPLES = {
     "volt": "0.2 V",
     "siemens": "10 uS",
     "ohm": "1 ohm",
+    "ampere": "1 uA",
+    "joule": "10 pJ",
+    "watt": "1 uW",
+    "meter": "10 nm",
+    "kelvin": "300 K",
     "dimensionless": "2 %",
 }
 _NAMES = {
@@ -72,6 +77,11 @@ _NAMES = {
     "volt": "a voltage",
     "siemens": "a conductance",
     "ohm": "a resistance",
+    "ampere": "a current",
+    "joule": "an energy",
+    "watt": "a power",
+    "meter": "a length",
+    "kelvin": "a temperature",
     "dimensionless": "a ratio without dimension",
 }
 
@@ -89,4 +99,9 @@ Rate = Annotated[float, *_annotation("hertz")]
 Voltage = Annotated[float, *_annotation("volt")]
 Conductance = Annotated[float, *_annotation("siemens")]
 Resistance = Annotated[float, *_annotation("ohm")]
+Current = Annotated[float, *_annotation("ampere")]
+Energy = Annotated[float, *_annotation("joule")]
+Power = Annotated[float, *_annotation("watt")]
+Length = Annotated[float, *_annotation("meter")]
+Temperature = Annotated[float, *_annotation("kelvin")]
 Ratio = Annotated[float, *_annotation("dimensionless")]
