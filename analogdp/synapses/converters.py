@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from analogdp.synapses.settings import ConverterSettings
+from analogdp.synapses.converter_settings import ConverterSettings
 
 CALIBRATION_PERCENTILE = 99.9
 """Percentile of typical magnitudes that a calibrated range reaches: a few outliers shall not cost everybody's

@@ -12,6 +12,7 @@ from analogdp.devices import CardField
 from analogdp.errors import Problem
 from analogdp.scenario.schema import Scenario, SynapseSettings
 from analogdp.scenario.settings import Settings
+from analogdp.synapses.converter_settings import AdcSettings, DacSettings
 
 _TILE = re.compile(r"\s*(\d{1,6})\s*x\s*(\d{1,6})\s*")
 _PER_ROOT = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*/\s*sqrt\(\s*fan_in\s*\)\s*")
@@ -56,24 +57,6 @@ WeightRange = Annotated[
 ]
 
 
-class ConverterSettings(Settings):
-    """An analog-digital or digital-analog converter with 2^bits - 1 evenly spaced levels around 0.
-
-    Values beyond the range are clipped to it. ``dynamic``: the largest magnitude of each vector that is converted;
-    ``calibrated``: a percentile of typical data, passing values through until there are some.
-    """
-
-    bits: int = Field(default=8, ge=2, le=20, description="resolution: 2^bits - 1 levels around 0")
-    range: Annotated[float, Field(gt=0, le=1e9)] | Literal["dynamic", "calibrated"] = Field(
-        default="dynamic", description="largest magnitude in network units, or how it is found"
-    )
-
-    @property
-    def levels(self) -> int:
-        """Levels above 0."""
-        return int(2 ** (self.bits - 1)) - 1
-
-
 class WriteSettings(Settings):
     """How a wanted weight change becomes whole pulses."""
 
@@ -111,10 +94,8 @@ class CrossbarSettings(SynapseSettings):
     tile: Tile = Field(
         default=None, description="word lines x bit lines of a tile, such as 64x64; null: one array of any size"
     )
-    dac: ConverterSettings | None = Field(
-        default=None, description="converter of what is applied to the lines; null: exact"
-    )
-    adc: ConverterSettings | None = Field(default=None, description="converter of each tile's sums; null: exact")
+    dac: DacSettings | None = Field(default=None, description="converter of what is applied to the lines; null: exact")
+    adc: AdcSettings | None = Field(default=None, description="converter of each tile's sums; null: exact")
     write: WriteSettings = WriteSettings()
 
     def full_scale(self, fan_in: int) -> float:

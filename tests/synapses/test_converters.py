@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from analogdp.synapses.converter_settings import ConverterSettings
 from analogdp.synapses.converters import BACKWARD, FORWARD, Converter
-from analogdp.synapses.settings import ConverterSettings
 
 VALUES = torch.linspace(-3, 3, 1201, dtype=torch.float64).view(1, 1, -1)
 
