@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from analogdp.errors import InputError
-from analogdp.scenario.quantities import Time, Voltage
+from analogdp.scenario.quantities import Ratio, Time, Voltage
 from analogdp.scenario.settings import Settings
 from analogdp.streams import Stream
 
@@ -49,6 +49,13 @@ class WritePulse(Settings):
     shape: Literal["rectangular", "triangular", "sine"] = Field(
         default="rectangular", description="rectangular, a triangle, or half a period of a sine"
     )
+    half_select: Ratio | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="step at half the voltage, relative to that of a full pulse; null: not known",
+    )
+    third_select: Ratio | None = Field(default=None, ge=0, le=1, description="the same at a third of the voltage")
 
     @field_validator("down")
     @classmethod
@@ -109,6 +116,41 @@ class DeviceModel(ABC):
         Every variable that stands for a conductance is changed, the stored and the visible one alike; bounds are not
         enforced, no noise is drawn, and a cell whose G comes back as it was keeps its state but for rounding.
         """
+
+    @property
+    def unidirectional(self) -> bool:
+        """Whether pulses only raise conductances; what lowers them is :meth:`reset`. Negative counts must not be asked for."""
+        return False
+
+    def reset(self, state: DeviceState, chosen: Tensor, stream: Stream) -> None:
+        """Put the chosen cells (bool, of the cells' shape) at the low end of their range, in place.
+
+        For one-sided devices, which have a pulse for that; others are programmed there, the rest keep their bits.
+        """
+        before = {name: value.clone() for name, value in state.variables.items()}
+        like = next(iter(before.values()))
+        self.program(state, torch.full_like(like, self.low), stream)
+        for name, value in before.items():
+            state.variables[name].copy_(torch.where(chosen, state.variables[name], value))
+
+    def disturbance(self, scheme: Literal["half", "third"]) -> tuple[float, float]:
+        """Steps, in those of a full pulse, that a pulse up and one down of 1/2 or 1/3 of the voltage make.
+
+        Raises:
+            InputError: the card does not say.
+        """
+        pulse = self.write_pulse
+        share = None if pulse is None else pulse.half_select if scheme == "half" else pulse.third_select
+        if share is None:
+            raise InputError(
+                f"the card does not state write_pulse.{scheme}_select, the disturb of a {scheme} of the voltage"
+            )
+        return share, share
+
+    @property
+    def noisy_reads(self) -> bool:
+        """Whether reads have noise."""
+        return self.read_noise > 0
 
     @property
     def fractional(self) -> bool:
