@@ -25,7 +25,19 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCENARIOS = ROOT / "docs" / "scenarios.md"
 
-QUANTITIES = {"a time": "time", "a rate": "rate", "a conductance": "conductance", "a ratio": "ratio"}
+QUANTITIES = {
+    "a time": "time",
+    "a rate": "rate",
+    "a voltage": "voltage",
+    "a conductance": "conductance",
+    "a resistance": "resistance",
+    "a current": "current",
+    "an energy": "energy",
+    "a power": "power",
+    "a length": "length",
+    "a temperature": "temperature",
+    "a ratio": "ratio",
+}
 WORDS = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`", Path: "path"}
 WRITTEN_OUT = {
     "device": "`auto`, `cpu`, `cuda`, `cuda:0`, ...",
