@@ -12,9 +12,6 @@ from analogdp.synapses.converter_settings import AdcSettings, ConverterSettings
 
 FORWARD, BACKWARD = 0, 1
 
-Lines = tuple[tuple[int, int], tuple[int, int]]
-"""Of each direction: how many parts are converted one after the other (tiles), and the lines of each."""
-
 
 class Converter(nn.Module):
     """The converters at one side of a crossbar: one for each line, with a range for each direction of reading.
@@ -27,35 +24,36 @@ class Converter(nn.Module):
     a line changes its order.
 
     Buffers: ``limits`` ``(2, chips)``, the calibrated ranges of bottom-up and transposed reads; 0 until calibrated.
-    With mismatch ``gain<direction>`` and ``offset<direction>``, ``(chips, parts, lines)``.
+    With mismatch ``gain<direction>`` and ``offset<direction>``, ``(chips, 1, lines)``.
 
     Attributes:
-        noise_numbers: how many standard normal numbers a conversion takes: 0 or 1.
+        noisy: whether each conversion takes a standard normal number.
     """
 
     limits: Tensor
 
     def __init__(
-        self,
-        settings: ConverterSettings,
-        chips: int,
-        like: Tensor,
-        lines: Lines | None = None,
-        stream: Stream | None = None,
+        self, settings: ConverterSettings, lines: tuple[int, int], like: Tensor, stream: Stream | None = None
     ) -> None:
-        """``like``: a tensor of the type and place of what is converted; with mismatch, it is drawn from ``stream``."""
+        """
+        Args:
+            settings: a DAC's or an ADC's.
+            lines: how many lines have a converter, in each direction; those of one tile after those of the other.
+            like: for chips, its first axis, and for the type and place of what is converted.
+            stream: of the lines' mismatch.
+        """
         super().__init__()
         self.settings = settings
         self.levels = settings.levels
-        self.noise_numbers = int(settings.noise > 0)
+        self.noisy = settings.noise > 0
         self.fixed = settings.range if isinstance(settings.range, float) else None
         self.dynamic = settings.range == "dynamic"
-        self.register_buffer("limits", like.new_zeros(2, chips))
+        self.register_buffer("limits", like.new_zeros(2, like.shape[0]))
         self.known = [False, False]
         self._measures = isinstance(settings, AdcSettings)
         if settings.has_mismatch:
-            if lines is None or stream is None:
-                raise ValueError("mismatch is drawn from a stream, for a number of lines: give both")
+            if stream is None:
+                raise ValueError("gain_std and offset_std are drawn from a stream: give one")
             self._fabricate(lines, stream)
 
     @property
@@ -64,7 +62,7 @@ class Converter(nn.Module):
         return self.fixed is None and not self.dynamic
 
     def forward(
-        self, values: Tensor, direction: int, in_place: bool = False, noise: Tensor | None = None, part: int = 0
+        self, values: Tensor, direction: int, in_place: bool = False, noise: Tensor | None = None, place: int = 0
     ) -> Tensor:
         """What conversions make of ``values``.
 
@@ -73,18 +71,22 @@ class Converter(nn.Module):
             direction: of the read.
             in_place: whether the result may overwrite the values.
             noise: standard normal numbers of their shape; None converts without noise.
-            part: which of the parts this is.
+            place: which tile's lines these are, all as many.
         """
         if self.calibrated and not self.known[direction]:
             return values
         limit = self._limit(values, direction)
         up, down = self.levels / limit, limit / self.levels
+        lines = slice(place * values.shape[-1], (place + 1) * values.shape[-1])
+        gain, offset = (self._of_lines(f"{name}{direction}", lines) for name in ("gain", "offset"))
         out = values if in_place else None
         if self._measures:
-            codes = self._distort(values, up, self.levels, direction, part, out)
-            return self._round(self._disturb(codes, noise)).mul_(down)
+            shift = None if offset is None else offset * self.levels
+            codes = self._disturb(_affine(values, up if gain is None else gain * up, shift, out), noise)
+            return self._round(codes).mul_(down)
         codes = self._disturb(self._round(torch.mul(values, up, out=out)), noise)
-        return self._distort(codes, down, limit, direction, part, codes)
+        shift = None if offset is None else offset * limit
+        return _affine(codes, down if gain is None else gain * down, shift, codes)
 
     def calibrate(self, samples: list[Tensor], direction: int) -> None:
         """Fit the range to typical values, each ``(chips, batch, lines)``; all zeros leave it as it was."""
@@ -98,38 +100,21 @@ class Converter(nn.Module):
         """Note which ranges are known, after ``limits`` changed."""
         self.known = [bool((limit > 0).all()) for limit in self.limits]
 
-    def _fabricate(self, lines: Lines, stream: Stream) -> None:
+    def _fabricate(self, lines: tuple[int, int], stream: Stream) -> None:
         """Draw every line's gain and offset, once for each chip."""
-        for direction, shape in enumerate(lines):
-            for name, middle, std in (("gain", 1.0, self.settings.gain_std), ("offset", 0.0, self.settings.offset_std)):
+        spreads = (("gain", 1.0, self.settings.gain_std), ("offset", 0.0, self.settings.offset_std))
+        for direction, count in enumerate(lines):
+            for name, middle, std in spreads:
                 if std:
-                    drawn = stream.child(f"{name}{direction}").normal(shape, std=std).add_(middle)
-                    self.register_buffer(f"{name}{direction}", drawn)
+                    own = f"{name}{direction}"
+                    self.register_buffer(own, stream.child(own).normal((1, count), std=std).add_(middle))
 
-    def _distort(
-        self,
-        values: Tensor,
-        scale: Tensor | float,
-        reach: Tensor | float,
-        direction: int,
-        part: int,
-        out: Tensor | None,
-    ) -> Tensor:
-        """``scale * gain * values + reach * offset`` in one pass, or two where each vector has a scale of its own."""
-        gain, offset = (self._line(f"{name}{direction}", part) for name in ("gain", "offset"))
-        factor = scale if gain is None else gain * scale
-        if offset is None:
-            return torch.mul(values, factor, out=out)
-        if isinstance(factor, Tensor):
-            return torch.addcmul(offset * reach, values, factor, out=out)
-        return torch.add(offset * reach, values, alpha=factor, out=out)
-
-    def _line(self, name: str, part: int) -> Tensor | None:
+    def _of_lines(self, name: str, lines: slice) -> Tensor | None:
         drawn = self._buffers.get(name)
-        return None if drawn is None else drawn[:, part : part + 1]
+        return None if drawn is None else drawn[..., lines]
 
     def _disturb(self, codes: Tensor, noise: Tensor | None) -> Tensor:
-        return codes if noise is None or not self.noise_numbers else codes.add_(noise, alpha=self.settings.noise)
+        return codes if noise is None or not self.noisy else codes.add_(noise, alpha=self.settings.noise)
 
     def _round(self, codes: Tensor) -> Tensor:
         return codes.round_().clamp_(-self.levels, self.levels)
@@ -141,3 +126,12 @@ class Converter(nn.Module):
             largest = values.abs().amax(-1, keepdim=True)
             return largest.clamp_(min=torch.finfo(values.dtype).tiny * self.levels)
         return self.limits[direction].view(-1, 1, 1)
+
+
+def _affine(values: Tensor, factor: Tensor | float, shift: Tensor | None, out: Tensor | None) -> Tensor:
+    """``factor * values + shift`` in one pass; ``out`` may be the values."""
+    if shift is None:
+        return torch.mul(values, factor, out=out)
+    if isinstance(factor, Tensor):
+        return torch.addcmul(shift, values, factor, out=out)
+    return torch.add(shift, values, alpha=factor, out=out)
