@@ -2,7 +2,9 @@
 
 from analogdp.devices.base import DeviceModel, DeviceSettings, DeviceState, WritePulse
 from analogdp.devices.cards import CardField, DeviceCard, load_card
+from analogdp.devices.imperfect import ImperfectDevice, Imperfections
 from analogdp.devices.population import symmetry_point
+from analogdp.devices.programmed import ProgrammedDevice
 from analogdp.devices.pulsed import PulsedDevice
 from analogdp.devices.steps import ConstantStep, LinearStep, SoftBounds
 
@@ -13,7 +15,10 @@ __all__ = [
     "DeviceModel",
     "DeviceSettings",
     "DeviceState",
+    "ImperfectDevice",
+    "Imperfections",
     "LinearStep",
+    "ProgrammedDevice",
     "PulsedDevice",
     "SoftBounds",
     "WritePulse",

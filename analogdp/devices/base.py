@@ -153,6 +153,11 @@ class DeviceModel(ABC):
         return self.read_noise > 0
 
     @property
+    def closed_loop(self) -> bool:
+        """Whether a write, of however many pulses, is one programming operation that reads the cell back and misses a little."""
+        return False
+
+    @property
     def fractional(self) -> bool:
         """Whether a count may be a fraction of a pulse: the time of exposure of cells with a state equation."""
         return False

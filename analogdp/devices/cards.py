@@ -5,15 +5,16 @@ A scenario names a card, a path to one, a card with changed values, or writes a 
     device: reram_sb
     device: my_devices/filament.yaml
     device: {card: reram_sb, step: 0.001, high: 80 uS}
+    device: {card: pcm_joshi, drift: null, faults: {stuck_off: 1 %}}
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BeforeValidator,
@@ -23,12 +24,19 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from analogdp import library, registry
+from analogdp.devices.aging import Drift, Relaxation, Retention
 from analogdp.devices.base import DeviceModel, DeviceSettings, WritePulse
+from analogdp.devices.endurance import Endurance
+from analogdp.devices.faults import Faults
+from analogdp.devices.flicker import FlickerNoise
+from analogdp.devices.imperfect import ImperfectDevice, Imperfections
+from analogdp.devices.programming_errors import ProgrammingError
 from analogdp.errors import InputError, Problem, ScenarioError
 from analogdp.registry import suggestion
 from analogdp.scenario.problems import problems_from
@@ -36,6 +44,7 @@ from analogdp.scenario.quantities import Conductance
 from analogdp.scenario.settings import NameIn, ProblemList, Settings
 from analogdp.scenario.yaml import read_yaml
 
+_ROUNDING = 1e-9
 _ENDS_WITH_UNIT = re.compile(r".*[A-Za-zµμΩ]\s*")
 
 
@@ -74,6 +83,15 @@ class DeviceCard(Settings):
     write_pulse: WritePulse | None = Field(
         default=None, description="voltages of a write: what cells with a state equation, and energies, need"
     )
+    programming_error: ProgrammingError | None = Field(
+        default=None, description="what write-verify leaves between the wanted and the programmed conductance"
+    )
+    relaxation: Relaxation | None = Field(default=None, description="how ReRAM settles after a write")
+    drift: Drift | None = Field(default=None, description="power-law drift of phase-change memory")
+    retention: Retention | None = Field(default=None, description="exponential loss of what was written")
+    flicker_noise: FlickerNoise | None = Field(default=None, description="read noise that grows with time")
+    faults: Faults | None = Field(default=None, description="cells that are stuck")
+    endurance: Endurance | None = Field(default=None, description="how the range shrinks with the number of writes")
     parameters: Annotated[DeviceSettings, _ParametersOfModel()]
 
     @field_validator("high")
@@ -84,10 +102,60 @@ class DeviceCard(Settings):
             raise ValueError(f"{high:g} S is not above the card's low, {low:g} S; a cell needs a range to move in")
         return high
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        problems = list(self._contradictions())
+        if problems:
+            raise ProblemList(problems)
+        return self
+
+    def _contradictions(self) -> Iterator[Problem]:
+        """What the sections do not allow of each other."""
+        error, relaxation = self.programming_error, self.relaxation
+        if error is not None and error.validity is not None:
+            lowest, highest = error.validity
+            if self.low < lowest * (1 - _ROUNDING) or self.high > highest * (1 + _ROUNDING):
+                message = (
+                    f"{error.model} was measured from {lowest:g} to {highest:g} S, but cells of card {self.name!r} have "
+                    f"{self.low:g} to {self.high:g} S; change low and high, or stretch it with full_scale"
+                )
+                yield Problem("programming_error", message)
+        if relaxation is not None and self.high > relaxation.full_scale * (1 + _ROUNDING):
+            message = (
+                f"was measured up to full_scale, {relaxation.full_scale:g} S, but cells of card {self.name!r} have up to "
+                f"{self.high:g} S; change high or full_scale"
+            )
+            yield Problem("relaxation", message)
+        if relaxation is not None and error is not None and error.model == "rram_wan":
+            yield Problem("relaxation", "holds the programming error rram_wan already; set one of them to null")
+        if self.flicker_noise is not None and getattr(self.parameters, "read_noise", None):
+            message = (
+                f"card {self.name!r} has read noise of its own kind; set parameters.read_noise to 0, or this to null"
+            )
+            yield Problem("flicker_noise", message)
+
+    @property
+    def imperfections(self) -> Imperfections:
+        """What this card says beside its model."""
+        return Imperfections(
+            self.programming_error,
+            self.relaxation,
+            self.drift,
+            self.retention,
+            self.flicker_noise,
+            self.faults,
+            self.endurance,
+        )
+
     def device(self) -> DeviceModel:
-        """The device model with this card's parameters."""
+        """The device model with this card's parameters and imperfections."""
         model: type[DeviceModel] = registry.devices.get(self.model)
-        return model.build(self.parameters, self.low, self.high, self.write_pulse)
+        inner = model.build(self.parameters, self.low, self.high, self.write_pulse)
+        return ImperfectDevice(inner, self.imperfections) if self.imperfections else inner
+
+    def tensors_per_cell(self) -> int:
+        """How many numbers of single precision describe one cell."""
+        return self.parameters.tensors_per_cell() + self.imperfections.tensors_per_cell()
 
 
 def load_card(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> DeviceCard:
@@ -129,7 +197,7 @@ def _changed(card: DeviceCard, overrides: Mapping[str, Any]) -> DeviceCard:
         return card
     fields, parameters = set(DeviceCard.model_fields) - {"model", "parameters"}, set(type(card.parameters).model_fields)
     unknown = [
-        Problem(str(key), f"unknown key {key!r}: {suggestion(str(key), fields | parameters)}")
+        Problem(str(key), f"unknown key {key!r}: {suggestion(str(key), fields | parameters)}{_owners(str(key))}")
         for key in overrides
         if key not in fields | parameters
     ]
@@ -139,6 +207,13 @@ def _changed(card: DeviceCard, overrides: Mapping[str, Any]) -> DeviceCard:
     new_fields = {key: value for key, value in overrides.items() if key in fields}
     plain = card.model_dump(mode="json")
     return DeviceCard.model_validate({**plain, **new_fields, "parameters": {**plain["parameters"], **new_parameters}})
+
+
+def _owners(key: str) -> str:
+    """Which device models have a parameter, if any."""
+    names = registry.devices.names()
+    owners = [name for name in names if key in registry.devices.get(name).Settings.model_fields]
+    return f". It belongs to model: {' or '.join(owners)}" if owners else ""
 
 
 def _from_scenario(value: Any) -> Any:
