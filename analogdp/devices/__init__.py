@@ -3,10 +3,15 @@
 from analogdp.devices.base import DeviceModel, DeviceSettings, DeviceState, WritePulse
 from analogdp.devices.cards import CardField, DeviceCard, load_card
 from analogdp.devices.imperfect import ImperfectDevice, Imperfections
+from analogdp.devices.ion_drift import IonDrift
 from analogdp.devices.population import symmetry_point
 from analogdp.devices.programmed import ProgrammedDevice
 from analogdp.devices.pulsed import PulsedDevice
+from analogdp.devices.stanford_pku import StanfordPku
+from analogdp.devices.state_equation import StateEquationDevice
 from analogdp.devices.steps import ConstantStep, LinearStep, SoftBounds
+from analogdp.devices.vteam import Vteam
+from analogdp.devices.yakopcic import Yakopcic
 
 __all__ = [
     "CardField",
@@ -17,11 +22,16 @@ __all__ = [
     "DeviceState",
     "ImperfectDevice",
     "Imperfections",
+    "IonDrift",
     "LinearStep",
     "ProgrammedDevice",
     "PulsedDevice",
     "SoftBounds",
+    "StanfordPku",
+    "StateEquationDevice",
+    "Vteam",
     "WritePulse",
+    "Yakopcic",
     "load_card",
     "symmetry_point",
 ]

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
-from analogdp.errors import InputError
+from analogdp.errors import InputError, Problem
 from analogdp.scenario.quantities import Ratio, Time, Voltage
 from analogdp.scenario.settings import Settings
 from analogdp.streams import Stream
@@ -85,6 +85,13 @@ class DeviceModel(ABC):
     @abstractmethod
     def build(cls, parameters: DeviceSettings, low: float, high: float, write_pulse: WritePulse | None = None) -> Self:
         """The model with a card's parameters; ``parameters`` is an instance of ``Settings``."""
+
+    @classmethod
+    def problems(
+        cls, parameters: DeviceSettings, low: float, high: float, write_pulse: WritePulse | None
+    ) -> list[Problem]:
+        """What in a card does not go together; paths are relative to the card. A good card has none."""
+        return []
 
     @abstractmethod
     def sample(self, shape: tuple[int, ...], stream: Stream) -> DeviceState:

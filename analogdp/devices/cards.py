@@ -133,6 +133,7 @@ class DeviceCard(Settings):
                 f"card {self.name!r} has read noise of its own kind; set parameters.read_noise to 0, or this to null"
             )
             yield Problem("flicker_noise", message)
+        yield from registry.devices.get(self.model).problems(self.parameters, self.low, self.high, self.write_pulse)
 
     @property
     def imperfections(self) -> Imperfections:
