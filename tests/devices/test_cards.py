@@ -51,11 +51,6 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def spread_below_zero(name: str) -> bool:
-    """Whether the cells of a card have lower bounds of their own."""
-    return getattr(load_card(name).parameters, "lower_spread", 0) > 0
-
-
 def problems(action: Any) -> str:
     with pytest.raises(ScenarioError) as caught:
         action()
@@ -80,10 +75,12 @@ def test_a_shipped_card_says_what_it_is_and_can_be_written(name: str) -> None:
     assert (device.conductance(state) != before).any()
 
 
-@pytest.mark.parametrize("name", [name for name in library.names("devices") if spread_below_zero(name)])
+@pytest.mark.parametrize("name", library.names("devices"))
 def test_hardly_any_device_of_a_shipped_card_is_cut_at_zero_conductance(name: str) -> None:
-    device = load_card(name).device()
-    lower = device.sample((1, 200, 200), Stream(0, "cells")).parameters["lower"]
+    card = load_card(name)
+    if getattr(card.parameters, "lower_spread", 0) == 0:
+        pytest.skip("all cells have the same lower bound")
+    lower = card.device().sample((1, 200, 200), Stream(0, "cells")).parameters["lower"]
     assert (lower <= lower.min() + 1e-6).double().mean().item() < 0.006
 
 
