@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from analogdp import registry
 from analogdp.errors import Problem
 from analogdp.registry import suggestion
+from analogdp.scenario.energy import EnergySettings
 from analogdp.scenario.mismatch import MismatchSettings
 from analogdp.scenario.noise import NoiseSettings
 from analogdp.scenario.quantities import Ratio, Time
@@ -365,6 +366,7 @@ class Scenario(Settings):
         default=("hdf5",), description="formats that the trained conductances are written in"
     )
     record: tuple[RecordSettings, ...] = Field(default=(), description="traces kept in recordings.h5")
+    energy: EnergySettings = EnergySettings()
     run: RunSettings = RunSettings()
 
     @property
