@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from analogdp import __version__
-from analogdp.cli import inspection, running, verification
+from analogdp.cli import hysteresis, inspection, running, verification
 from analogdp.cli.output import let_go, open_closed_streams
 from analogdp.errors import AnalogdpError, AnalogdpWarning, ScenarioError
 
@@ -30,6 +30,7 @@ application.command("resume")(running.resume)
 application.command("list")(running.list_runs)
 application.command("show")(running.show)
 application.command("verify")(verification.verify)
+application.command("hysteresis")(hysteresis.hysteresis)
 application.command("validate")(inspection.validate)
 application.command("schema")(inspection.schema)
 application.command("models")(inspection.models)

@@ -82,12 +82,12 @@ class StanfordPku(StateEquationDevice):
 
         I = I0 exp(-g / g0) sinh(V / V0)          T = T0 + |V I| Rth          gamma = gamma0 - beta (g / nm)^3
         dg/dt = -v0 exp(-Ea / kT) sinh(gamma a0 q V / (t_ox kT))              0 where gamma |V| / t_ox < F_min
-                + noise of delta_g / (1 + exp((T_crit - T) / T_smth))
+                + noise of delta_g / (1 + exp((T_crit - T) / T_smth)), the same
 
     Guan, Yu & Wong, IEEE Electron Device Lett. 33, 1405 (2012); Jiang et al., IEEE Trans. Electron Devices 63, 1884 (2016).
     A positive voltage raises the conductance. The random velocity of the source, drawn anew at every time step of a circuit
-    simulator, is a diffusion here, so that its effect does not depend on steps. It acts while a cell is written, not at rest:
-    the formula does not vanish at 0 V, and would erase every cell within microseconds.
+    simulator, is a diffusion here, so that its effect does not depend on steps. It acts where the field is above F_min, that
+    is, where ions hop: the formula does not vanish at 0 V, and would erase every cell at rest within microseconds.
     """
 
     Settings: ClassVar[type[DeviceSettings]] = StanfordPkuSettings
@@ -125,9 +125,7 @@ class StanfordPku(StateEquationDevice):
         return own.temperature + self.chord(state, voltage) * voltage**2 * own.thermal_resistance
 
     def profile(self, state: Tensor, voltage: Tensor) -> Tensor:
-        own, thermal = self.parameters, _BOLTZMANN * self.heat(state, voltage)
-        enhancement = (own.gamma_0 - own.beta * (state * 1e9) ** 3).clamp(min=0.0)
-        field = enhancement * voltage / own.thickness
+        own, thermal, field = self.parameters, _BOLTZMANN * self.heat(state, voltage), self._field(state, voltage)
         # Two exponentials rather than a product with a sinh: a barrier that is nearly gone must not be 0 times infinity.
         barrier, gain = -own.activation_energy / thermal, field * own.hopping_distance / thermal
         velocity = (torch.exp(barrier + gain) - torch.exp(barrier - gain)) * (own.velocity / 2)
@@ -140,4 +138,11 @@ class StanfordPku(StateEquationDevice):
     def diffusion(self, state: Tensor, voltage: Tensor) -> Tensor:
         own = self.parameters
         onset = torch.sigmoid((self.heat(state, voltage) - own.critical_temperature) / own.critical_width)
-        return onset * (own.gap_noise * math.sqrt(own.gap_noise_time))
+        hopping = self._field(state, voltage).abs() > own.smallest_field
+        return onset * hopping * (own.gap_noise * math.sqrt(own.gap_noise_time))
+
+    def _field(self, state: Tensor, voltage: Tensor) -> Tensor:
+        """Local field in V/m."""
+        own = self.parameters
+        enhancement = (own.gamma_0 - own.beta * (state * 1e9) ** 3).clamp(min=0.0)
+        return enhancement * voltage / own.thickness

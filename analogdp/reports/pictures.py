@@ -34,17 +34,17 @@ def write_pictures(
         The files: one for each chart and each record, and three for each crossbar (of its first chip, where chips differ).
     """
     folder.mkdir(exist_ok=True)
-    written = [_save(folder / f"{chart.name}.png", draw_chart(chart, metrics)) for chart in charts]
-    written += [_save(folder / f"{chart.name}.png", draw_traces(chart)) for chart in traces]
+    written = [save_picture(folder / f"{chart.name}.png", draw_chart(chart, metrics)) for chart in charts]
+    written += [save_picture(folder / f"{chart.name}.png", draw_traces(chart)) for chart in traces]
     for summary in crossbars:
         for kind, draw in (("conductances", draw_distributions), ("weights", draw_weights), ("writes", draw_writes)):
-            written.append(_save(folder / f"synapse{summary.layer}_{kind}.png", draw(summary)))
+            written.append(save_picture(folder / f"synapse{summary.layer}_{kind}.png", draw(summary)))
     return written
 
 
 def draw_chart(chart: Chart, metrics: Metrics) -> Figure:
     """Quantities over the epochs: the mean over chips as a thick line, every chip as a thin one."""
-    figure, axes = _canvas(max(6.4, 5.2 * len(chart.panels)), 3.6, len(chart.panels))
+    figure, axes = canvas(max(6.4, 5.2 * len(chart.panels)), 3.6, len(chart.panels))
     for axis, panel in zip(axes, chart.panels, strict=True):
         _draw_panel(axis, panel, metrics)
     figure.suptitle(chart.title)
@@ -53,7 +53,7 @@ def draw_chart(chart: Chart, metrics: Metrics) -> Figure:
 
 def draw_traces(chart: TraceChart) -> Figure:
     """Units over the time since the samples were presented, one panel for each presentation."""
-    figure, axes = _canvas(max(7.6, 5.2 * len(chart.presentations) + 1.6), 3.8, len(chart.presentations))
+    figure, axes = canvas(max(7.6, 5.2 * len(chart.presentations) + 1.6), 3.8, len(chart.presentations))
     for axis, presentation in zip(axes, chart.presentations, strict=True):
         for trace in presentation.traces:
             axis.plot(
@@ -75,7 +75,7 @@ def draw_traces(chart: TraceChart) -> Figure:
 
 def draw_distributions(summary: CrossbarSummary) -> Figure:
     """Over all cells and chips: conductances, target against achieved weights, and their difference."""
-    figure, (cells, agreement, error) = _canvas(13.5, 3.9, 3)
+    figure, (cells, agreement, error) = canvas(13.5, 3.9, 3)
     factor, letter = prefix(summary.high)
     _draw_bars(cells, summary.conductances, {"plus": ("G+", PLUS), "minus": ("G−", MINUS)}, factor)
     for bound in (summary.low, summary.high):
@@ -96,7 +96,7 @@ def draw_distributions(summary: CrossbarSummary) -> Figure:
 
 def draw_weights(summary: CrossbarSummary) -> Figure:
     """Target weights, achieved weights and their difference on the first chip, zero being white."""
-    figure, axes = _canvas(13.5, 4.4, 3)
+    figure, axes = canvas(13.5, 4.4, 3)
     chip, maps = next(iter(summary.maps.items()))
     reach, error = largest(summary.maps, "target", "achieved"), largest(summary.maps, "difference")
     titles = (("target", "Target weights"), ("achieved", "Achieved weights"), ("difference", "Achieved − target"))
@@ -108,7 +108,7 @@ def draw_weights(summary: CrossbarSummary) -> Figure:
 
 def draw_writes(summary: CrossbarSummary) -> Figure:
     """How often each cell of the first chip was written, and the distribution of that over all chips."""
-    figure, (plus, minus, pulses) = _canvas(13.5, 4.4, 3)
+    figure, (plus, minus, pulses) = canvas(13.5, 4.4, 3)
     chip, maps = next(iter(summary.maps.items()))
     most = largest(summary.maps, "plus_writes", "minus_writes")
     colours = (SEQUENTIAL.lower(), 0.0, most)
@@ -121,7 +121,7 @@ def draw_writes(summary: CrossbarSummary) -> Figure:
     return figure
 
 
-def _canvas(width: float, height: float, panels: int) -> tuple[Figure, list[Axes]]:
+def canvas(width: float, height: float, panels: int) -> tuple[Figure, list[Axes]]:
     """A figure outside of pyplot's global state, with its axes."""
     figure = Figure(figsize=(width, height), dpi=RESOLUTION, layout="constrained")
     FigureCanvasAgg(figure)
@@ -177,7 +177,7 @@ def _heading(summary: CrossbarSummary) -> str:
     return f"Synapse {summary.layer}: {summary.shape[0]} word lines x {summary.shape[1]} bit lines, {card}"
 
 
-def _save(path: Path, figure: Figure) -> Path:
+def save_picture(path: Path, figure: Figure) -> Path:
     with atomic_path(path) as temporary:
         # Without the library's name and version the same numbers give the same bytes.
         figure.savefig(temporary, format="png", metadata={"Software": None})
