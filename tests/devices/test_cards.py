@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from analogdp import library
-from analogdp.devices import CardField, DeviceCard, load_card
+from analogdp.devices import CardField, DeviceCard, ImperfectDevice, ProgrammedDevice, load_card
 from analogdp.errors import InputError, ScenarioError
 from analogdp.scenario.problems import problems_from
 from analogdp.scenario.settings import Settings
@@ -84,6 +84,38 @@ def test_hardly_any_device_of_a_shipped_card_is_cut_at_zero_conductance(name: st
     assert (lower <= lower.min() + 1e-6).double().mean().item() < 0.006
 
 
+@pytest.mark.parametrize("name", library.names("devices"))
+def test_a_card_counts_the_numbers_of_its_imperfections(name: str) -> None:
+    card = load_card(name, {"faults": {"stuck_on": 0.1}, "endurance": {"cycles": 1e6}})
+    device = card.device()
+    assert isinstance(device, ImperfectDevice)
+    own, inner = (model.sample((1, 4, 5), Stream(0, "cells")) for model in (device, device.inner))
+    added = (own.variables | own.parameters).keys() - (inner.variables | inner.parameters).keys()
+    held = sum((own.variables | own.parameters)[name].element_size() for name in added) / 4
+    assert card.tensors_per_cell() == card.parameters.tensors_per_cell() + held
+
+
+def test_imperfections_can_be_switched_on_and_off_and_replaced_whole() -> None:
+    changes = {
+        "drift": None,
+        "flicker_noise": None,
+        "faults": {"stuck_off": "1 %"},
+        "programming_error": {"model": "pcm_joshi"},
+    }
+    card = load_card("pcm_joshi", changes)
+    assert (card.drift, card.flicker_noise) == (None, None)
+    assert card.faults is not None
+    assert card.faults.stuck_off == pytest.approx(0.01)
+    assert card.programming_error is not None
+    assert card.programming_error.model == "pcm_joshi"
+
+
+def test_a_card_without_imperfections_is_its_model_alone() -> None:
+    off = dict.fromkeys(("programming_error", "drift", "flicker_noise"))
+    assert type(load_card("pcm_joshi", off).device()) is ProgrammedDevice
+    assert type(load_card("pcm_joshi").device()) is ImperfectDevice
+
+
 def test_a_card_is_known_by_name_and_by_path(tmp_path: Path) -> None:
     assert load_card("reram_sb").parameters.step == 0.002  # type: ignore[attr-defined]
     assert math.isclose(load_card(write(tmp_path, CARD)).high, 20e-6)
@@ -143,6 +175,47 @@ def test_a_wrong_card_is_told_what_is_wrong(tmp_path: Path, old: str, new: str, 
 )
 def test_a_wrong_change_is_told_what_is_wrong(changes: dict[str, Any], said: str) -> None:
     assert said in problems(lambda: load_card("reram_sb", changes))
+
+
+@pytest.mark.parametrize(
+    ("card", "changes", "said"),
+    [
+        (
+            "pcm_joshi",
+            {"high": "30 uS"},
+            "programming_error: pcm_nandakumar was measured from 0 to 2.5e-05 S, but cells of card 'pcm_joshi' have 0 to 3e-05 S",
+        ),
+        ("rram_milo", {"low": "10 uS"}, "rram_milo was measured from 5e-05 to 0.000225 S"),
+        (
+            "rram_wan",
+            {"high": "50 uS"},
+            "relaxation: was measured up to full_scale, 4e-05 S, but cells of card 'rram_wan'",
+        ),
+        (
+            "rram_wan",
+            {"programming_error": {"model": "rram_wan"}},
+            "relaxation: holds the programming error rram_wan already",
+        ),
+        ("pcm_joshi", {"read_noise": 0.01}, "flicker_noise: card 'pcm_joshi' has read noise of its own kind"),
+        ("pcm_joshi", {"drift": {"start": 0}}, "drift.start: 0 is out of range; allowed: above 0"),
+        ("pcm_joshi", {"drift": {"strat": 0}}, "drift.strat: unknown key 'strat'; did you mean 'start'"),
+        ("pcm_joshi", {"faults": {"stuck_on": 0.7, "unformed": 0.4}}, "faults.unformed: 0.4 and 0.7 of other faults"),
+        ("pcm_joshi", {"faults": {"on_conductance": 20}}, "faults.on_conductance: 20 is out of range; allowed: 0 to 1"),
+        ("pcm_joshi", {"levels": 1}, "levels: 1 is out of range; allowed: 2 to 1000000"),
+        ("pcm_joshi", {"low": "25 uS"}, "high: 2.5e-05 S is not above the card's low"),
+        ("reram_sb", {"levels": 16}, "unknown key 'levels'"),
+        ("reram_sb", {"levels": 16}, "It belongs to model: programmed"),
+        ("reram_sb", {"programming_error": "normal"}, "programming_error: expected a section of names and values"),
+        ("reram_sb", {"endurance": {"cycles": 0}}, "endurance.cycles: 0 is out of range; allowed: above 0"),
+    ],
+)
+def test_a_wrong_imperfection_is_told_what_is_wrong(card: str, changes: dict[str, Any], said: str) -> None:
+    assert said in problems(lambda: load_card(card, changes))
+
+
+def test_a_wrong_imperfection_in_a_file_is_told_its_line(tmp_path: Path) -> None:
+    path = write(tmp_path, CARD + "programming_error: {model: rram_milo}\n")
+    assert "mine.yaml:9: programming_error: rram_milo was measured" in problems(lambda: load_card(path))
 
 
 def test_a_scenario_with_a_wrong_card_is_told_the_cards_file_and_line_and_all_problems(tmp_path: Path) -> None:
