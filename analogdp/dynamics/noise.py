@@ -186,32 +186,33 @@ class Asymmetry(PerSample):
 def _takes_noise(field: Field) -> list[bool]:
     network = field.network
     paths = [path for path in network.feedback_paths if path is not None]
-    return [bool(synapse.forward_noise or synapse.backward_noise) for synapse in (*network.synapses, *paths)]
+    return [synapse.forward_noise.total + synapse.backward_noise.total > 0 for synapse in (*network.synapses, *paths)]
 
 
 class Reads(Source):
     """Normal numbers for the reads of synapses that have read noise.
 
     Read noise is known for a read that integrates for some time. A shorter step averages less of it, by the square root
-    of the ratio; so the effect on the slow neurons does not depend on the step.
+    of the ratio; so the effect on the slow neurons does not depend on the step. A conversion has its noise at every step.
     """
 
     def __init__(self, field: Field, timestep: float | None) -> None:
         self._field = field
         network, batch = field.network, field.layout.batch
-        shapes = [("forward", k, s, s.forward_noise, s.outputs) for k, s in enumerate(network.synapses)]
+        wanted = [("forward", k, synapse, synapse.forward_noise) for k, synapse in enumerate(network.synapses)]
         for k, (synapse, path) in enumerate(zip(network.synapses, network.feedback_paths, strict=True)):
             if k == 0:
                 continue  # The layer below is clamped: nothing is ever sent down to it.
             if path is not None:
-                shapes.append(("backward", k, path, path.forward_noise, path.outputs))
+                wanted.append(("backward", k, path, path.forward_noise))
             else:
-                shapes.append(("backward", k, synapse, synapse.backward_noise, synapse.inputs))
+                wanted.append(("backward", k, synapse, synapse.backward_noise))
         self._reads = [
-            (way, k, (numbers, batch, lines), self._scale(synapse.read_time, timestep), Blocks(numbers * batch * lines))
-            for way, k, synapse, numbers, lines in shapes
-            if numbers
+            (way, k, numbers, self._scale(synapse.read_time, timestep), Blocks(numbers.total * batch))
+            for way, k, synapse, numbers in wanted
+            if numbers.total
         ]
+        self._batch = batch
         self._synapses = len(network.synapses)
 
     @staticmethod
@@ -228,8 +229,13 @@ class Reads(Source):
 
     def apply(self, row: int) -> None:
         noise: dict[str, list[Tensor | None]] = {way: [None] * self._synapses for way in ("forward", "backward")}
-        for way, k, shape, scale, blocks in self._reads:
-            noise[way][k] = blocks.row(row).view(-1, *shape).transpose(0, 1) * scale
+        for way, k, numbers, scale, blocks in self._reads:
+            drawn = blocks.row(row).view(-1, self._batch, numbers.total)
+            noise[way][k] = (
+                drawn
+                if scale == 1.0
+                else torch.cat((drawn[..., : numbers.cells] * scale, drawn[..., numbers.cells :]), -1)
+            )
         self._field.read_noise = ReadNoise(**noise)
 
 

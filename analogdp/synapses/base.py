@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
+from analogdp.errors import InputError
 from analogdp.scenario.schema import SynapseSettings
 from analogdp.streams import Stream
+
+if TYPE_CHECKING:
+    from analogdp.synapses.programming import ProgrammingReport
 
 
 class LocalUpdate(NamedTuple):
@@ -24,24 +28,48 @@ class LocalUpdate(NamedTuple):
         pre: ``(chips, rows, in)``.
         decay: factor ``(chips, out)`` by which each row is shrunk before the outer product is added, or None.
         polarity: which cells of the pairs may be written.
+        duration: seconds that the write may take at most, for cells that are written for as long as it takes; None: any.
     """
 
     post: Tensor
     pre: Tensor
     decay: Tensor | None = None
     polarity: Literal["both", "plus", "minus"] = "both"
+    duration: float | None = None
+
+
+class NoiseNumbers(NamedTuple):
+    """How many standard normal numbers a noisy read takes for each sample.
+
+    Attributes:
+        cells: for the noise of cells, which a longer read averages.
+        converters: for the noise of conversions, which have it whatever their time.
+    """
+
+    cells: int = 0
+    converters: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.cells + self.converters
 
 
 @dataclass(frozen=True)
 class UpdateReport:
-    """What an update cost, per chip: float tensors of shape ``(chips,)``, on the synapse's device (not read back
-    here)."""
+    """What an update cost, per chip: float tensors of shape ``(chips,)``, on the synapse's device (not read back here).
+
+    ``energy`` of the pulses is in joules; None where the device's card does not state their voltages.
+    """
 
     pulses_up: Tensor
     pulses_down: Tensor
+    energy: Tensor | None = None
 
     def __add__(self, other: UpdateReport) -> UpdateReport:
-        return UpdateReport(self.pulses_up + other.pulses_up, self.pulses_down + other.pulses_down)
+        known = self.energy is not None and other.energy is not None
+        energy = self.energy + other.energy if known else None  # type: ignore[operator]
+        return UpdateReport(self.pulses_up + other.pulses_up, self.pulses_down + other.pulses_down, energy)
 
 
 @dataclass(frozen=True)
@@ -56,10 +84,14 @@ class ConductanceTable:
             within the nominal range, in network units, ``(chips, out, in)``.
         weights: what the network reads: ``scale * (plus - minus)`` in network units.
         scale: weight per siemens.
-        write_counts: pulses that every cell has received since fabrication, int64 ``(chips, 2, out, in)``: plus, minus.
+        write_counts: pulses that every pair has received since fabrication, int64 ``(chips, 2, out, in)``: plus, minus.
         tile: most word lines and bit lines of one physical tile, or None for one array.
         low, high: nominal conductance range in siemens.
         card: the resolved device card, as plain data.
+        units: conductances of the single devices where several make up a cell ``(chips, polarities, devices, out, in)``,
+            else None; ``plus`` and ``minus`` are then what they conduct together.
+        shares: of each device's current in that of its cell.
+        programming: what programming the initial weights took, if it took pulses.
     """
 
     plus: Tensor
@@ -72,6 +104,9 @@ class ConductanceTable:
     low: float
     high: float
     card: dict[str, object]
+    units: Tensor | None = None
+    shares: tuple[float, ...] = (1.0,)
+    programming: ProgrammingReport | None = None
 
 
 class Synapse(nn.Module, ABC):
@@ -82,8 +117,7 @@ class Synapse(nn.Module, ABC):
     Attributes:
         Settings: this model's section of a scenario.
         chips, inputs, outputs: its size.
-        forward_noise, backward_noise: how many standard normal numbers a noisy read takes for each of its outputs
-            (one for each tile whose partial sum is converted); 0 when reads have no noise.
+        forward_noise, backward_noise: how many standard normal numbers a noisy read takes for each sample.
         volatile: whether :meth:`relax` changes anything.
         calibrated: whether converters take their range from :meth:`calibrate`, which then wants to see typical values
             at the start and after every epoch.
@@ -93,8 +127,8 @@ class Synapse(nn.Module, ABC):
     """
 
     Settings: ClassVar[type[SynapseSettings]]
-    forward_noise: int = 0
-    backward_noise: int = 0
+    forward_noise: NoiseNumbers = NoiseNumbers()
+    backward_noise: NoiseNumbers = NoiseNumbers()
     volatile: bool = False
     calibrated: bool = False
     read_time: float | None = None
@@ -129,8 +163,7 @@ class Synapse(nn.Module, ABC):
             x: ``(chips, batch, in)``.
             bias: added after the read, broadcastable to the result.
             out: where the result goes, contiguous ``(chips, batch, out)``.
-            noise: standard normal numbers ``(forward_noise, chips, batch, out)`` for a noisy read; None reads without
-                noise.
+            noise: normal numbers ``(chips, batch, forward_noise.total)`` for a noisy read; None reads without noise.
             weights: what the cells show at this moment ``(chips, out, in)`` where they fluctuate; None: :attr:`weights`.
 
         Returns:
@@ -176,6 +209,17 @@ class Synapse(nn.Module, ABC):
 
     def calibrate(self, x: Tensor, e: Tensor) -> None:
         """Fit converter ranges to typical bottom-up inputs ``x`` and top-down inputs ``e``; nothing by default."""
+
+    def line_currents(self, stream: Stream) -> Tensor | None:
+        """Sum of the currents of all cells of each output line in a noisy read, in amperes per volt ``(chips, out)``.
+
+        What a chip can measure of its own drift; None where there are no cells.
+        """
+        return None
+
+    def compensate(self, gain: Tensor | None) -> None:
+        """Multiply what each output line reads by ``gain`` ``(chips, out or 1)``, in both directions; None: by 1."""
+        raise InputError("only crossbars drift; weights that are numbers have nothing to compensate")
 
     def conductances(self) -> ConductanceTable | None:
         """The physical cells, or None if there are none."""

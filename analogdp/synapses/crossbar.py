@@ -5,22 +5,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from analogdp import registry
 from analogdp.devices import DeviceModel, DeviceState
-from analogdp.errors import InputError
 from analogdp.scenario.schema import SynapseSettings
 from analogdp.streams import Stream
 from analogdp.synapses.base import ConductanceTable, LocalUpdate, Synapse, UpdateReport
 from analogdp.synapses.converters import BACKWARD, FORWARD
-from analogdp.synapses.mapping import PairMapping
-from analogdp.synapses.reading import Reader, pair_noise
+from analogdp.synapses.disturb import exposures
+from analogdp.synapses.mapping import Mapping
+from analogdp.synapses.parts import ProgrammingSettings
+from analogdp.synapses.programming import ProgrammingReport, program
+from analogdp.synapses.reading import Reader
 from analogdp.synapses.settings import CrossbarSettings
-from analogdp.synapses.writing import Cells, net_change, opposed_changes, whole_pulses
+from analogdp.synapses.tally import Tally
+from analogdp.synapses.views import Views
+from analogdp.synapses.writing import (
+    conductance_changes,
+    net_change,
+    opposed_changes,
+    opposed_conductance_changes,
+    portions,
+    pulse_counts,
+    spread,
+)
 
 _SLAB_CELLS = 1 << 16
 """Cells of one chip that an update handles at a time: few enough for their temporaries to stay in the processor's
@@ -29,18 +41,20 @@ cache."""
 
 @registry.synapses.register("crossbar")
 class Crossbar(Synapse):
-    """One crossbar: pairs of cells, read in both directions, written by counted pulses.
+    """One crossbar: units of cells, read in both directions, written by counted pulses.
 
-    Initial weights are programmed exactly, as by a long write-verify, up to each device's own bounds; cells with
-    write noise show it from the first read on. Afterwards nothing but pulses (and retention loss) changes a cell.
+    Initial weights are programmed as the section says, by default exactly, up to each device's own bounds; cells with
+    write noise show it from the first read on. Afterwards nothing but pulses (and time) changes a cell.
 
-    Buffers: the device's variables and parameters as ``cell_<name>``, ``(chips, cells, out, in)``; ``reference``, the
-    fixed cells of reference pairs in siemens; ``target_weights`` and ``write_counts``. The weights that reads use are
-    computed from them.
+    Buffers: the device's variables and parameters as ``cell_<name>``, ``(chips, cells, lines, in)``, whose last line is
+    the shared column of an ``offset_column`` pair; ``reference``, what single cells are read against, in siemens;
+    ``target_weights``, ``write_counts`` and, where updates are carried over, ``carried``. What reads use is computed from
+    them, and kept until the next write.
     """
 
     Settings: ClassVar[type[SynapseSettings]] = CrossbarSettings
     reference: Tensor | None
+    carried: Tensor | None
     target_weights: Tensor
     write_counts: Tensor
     effective: Tensor
@@ -48,16 +62,23 @@ class Crossbar(Synapse):
     def __init__(self, settings: CrossbarSettings, weights: Tensor, stream: Stream) -> None:
         chips, outputs, inputs = weights.shape
         super().__init__(chips, inputs, outputs)
-        self.settings = settings
+        self.settings = settings = settings.completed()
+        assert settings.pair is not None
         self.device: DeviceModel = settings.device.device()
-        self.mapping = PairMapping.of(self.device, settings.pair, settings.full_scale(inputs))
-        self.reader = Reader(settings, pair_noise(self.device.read_noise, self.mapping.scale), weights)
+        full_scale = settings.full_scale(inputs)
+        self.mapping = Mapping.of(self.device, settings.pair, full_scale, settings.unit.shares, settings.unit.levels)
+        self._has_column = settings.pair == "offset_column"
+        stream = replace(stream, dtype=weights.dtype, device=weights.device)
+        noisy = self.device.noisy_reads
+        self.reader = Reader(settings, noisy, self._has_column, weights, stream.child("converters"))
         self.forward_noise = self.reader.noise_numbers(FORWARD)
         self.backward_noise = self.reader.noise_numbers(BACKWARD)
         self.volatile = self.device.volatile
         self.calibrated = self.reader.calibrated
         self.read_time = self.device.read_time
-        self._fabricate(weights, replace(stream, dtype=weights.dtype, device=weights.device))
+        self.programming: ProgrammingReport | None = None
+        self.views = Views(settings, self.device, self.mapping)
+        self._fabricate(weights, stream)
         self.register_load_state_dict_post_hook(lambda module, keys: module.refresh())  # type: ignore[no-untyped-call]
 
     @classmethod
@@ -74,101 +95,149 @@ class Crossbar(Synapse):
         noise: Tensor | None = None,
         weights: Tensor | None = None,
     ) -> Tensor:
-        return self.reader.read(self.effective if weights is None else weights, x, FORWARD, bias, out, noise)
+        view = self.views.forward if weights is None else replace(self.views.forward, matrix=weights)
+        return self.reader.read(view, x, FORWARD, bias, out, noise, self.views.sums)
 
     def backward_read(
         self, e: Tensor, out: Tensor | None = None, noise: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor:
-        matrix = self.effective if weights is None else weights
-        return self.reader.read(matrix.mT, e, BACKWARD, None, out, noise)
+        view = self.views.backward if weights is None else replace(self.views.backward, matrix=weights.mT)
+        return self.reader.read(view, e, BACKWARD, None, out, noise, self.views.sums)
 
     def contributions(self) -> Tensor:
-        conductance = self.device.conductance(self._state())
-        if self.reference is not None:
-            conductance = torch.cat((conductance, self.reference.expand_as(conductance)), 1)
-        return conductance * (self.mapping.scale * conductance.new_tensor((1.0, -1.0)).view(-1, 1, 1))
+        conductance = self.device.conductance(self._state())[..., : self.outputs, :]
+        coefficients = conductance.new_tensor(self.mapping.coefficients).view(-1, 1, 1)
+        parts = [conductance * (coefficients * self.mapping.scale)]
+        if (reference := self._reference()) is not None and self.settings.pair != "offset":
+            parts.append((reference * -self.mapping.scale).unsqueeze(1).expand(-1, 1, self.outputs, self.inputs))
+        return torch.cat(parts, 1)
 
     def apply_update(self, update: LocalUpdate, stream: Stream) -> UpdateReport:
         """Pulse the cells as often as the update asks for, on average, and read back what that made of the weights.
 
         With ``accumulate: sample``, which direction goes first alternates with the index of ``stream``: what the
-        second undoes of the first, and the first of the second, then evens out over the updates.
+        second undoes of the first, and the first of the second, then evens out over the updates. Devices that are
+        written in turn, transfers and refreshes follow the index, too.
 
         Raises:
-            InputError: the update is for the fixed cell of a reference pair.
+            InputError: the update is for the fixed cell of a pair.
         """
-        portions = self._portions(update.polarity)
-        stream = self._own(stream)
-        raised, lowered = self.effective.new_zeros(2, self.chips, dtype=torch.float64)
-        for number, rows in enumerate(self._slabs()):
-            own, state = stream.at(number), self._state(rows)
+        portions(self.mapping, update.polarity)
+        stream, number = self._own(stream), sum(stream.indices)
+        tally = Tally(
+            self.write_counts, self.effective, self.device.write_pulse, self.settings.write.half_select is not None
+        )
+        for slab, rows in enumerate(self._slabs()):
+            own, state = stream.at(slab), self._state(rows)
             decay = None if update.decay is None else update.decay[:, rows]
             part = update._replace(post=update.post[..., rows], decay=decay)
-            for turn, count in enumerate(self._counts(part, portions, rows, state, own)):
+            for turn, count in enumerate(self._counts(part, rows, state, own, number)):
                 self.device.pulse(state, count, own.child(f"pulses{turn}"))
-                size = count.abs()
-                self.write_counts[..., rows, :].add_(size.to(torch.int32))
-                total, net = (each.sum((1, 2, 3), dtype=torch.float64) for each in (size, count))
-                raised.add_(total + net, alpha=0.5)
-                lowered.add_(total - net, alpha=0.5)
-            self._refresh(rows, state)
-        return UpdateReport(raised, lowered)
+                tally.add(count, (..., rows, slice(None)))
+            self._refresh(rows, state, tally)
+        if (transfer := self.settings.write.transfer) and number % transfer.every == transfer.every - 1:
+            self._transfer(number // transfer.every, stream.child("transfer"), tally)
+        if self.settings.write.half_select:
+            self._disturb(tally, stream.child("disturb"))
+        if (refresh := self.settings.refresh) and number % refresh.every == refresh.every - 1:
+            self._restore_range(stream.child("refresh"), tally)
+        self._look()
+        return tally.report()
 
     @property
     def mode(self) -> object:
-        return self.reader.known_ranges
+        return self.reader.known_ranges, self.views.gain is None
 
     def relax(self, elapsed: Tensor | float, stream: Stream) -> None:
         self.device.relax(self._state(), elapsed, self._own(stream))
         self.refresh()
 
     def calibrate(self, x: Tensor, e: Tensor) -> None:
-        self.reader.calibrate(self.effective, x, FORWARD)
-        self.reader.calibrate(self.effective.mT, e, BACKWARD)
+        self.reader.calibrate(self.views.forward, x, FORWARD, self.views.sums)
+        self.reader.calibrate(self.views.backward, e, BACKWARD, self.views.sums)
 
     def refresh(self) -> None:
         """Compute what reads use from the cells, after these changed."""
+        self._note_reference()
         for rows in self._slabs():
             self._refresh(rows, self._state(rows))
+        self._look()
         self.reader.refresh()
 
     @property
     def weights(self) -> Tensor:
-        return self.effective
+        return self.views.forward.matrix
+
+    def line_currents(self, stream: Stream) -> Tensor:
+        state = self._state()
+        conductance = self.device.conductance(state)
+        variance = self.device.read_variance(state)
+        if self.device.noisy_reads:
+            deviation = self.device.read_noise if variance is None else variance.sqrt()
+            conductance = conductance + self._own(stream).normal(tuple(conductance.shape[1:])) * deviation
+        shares = conductance.new_tensor(self.mapping.coefficients).abs_().view(-1, 1)
+        return (conductance[..., : self.outputs, :].sum(-1) * shares).sum(1)
+
+    def compensate(self, gain: Tensor | None) -> None:
+        self.views.gain = None if gain is None else gain.unsqueeze(1)
+        self._look()
 
     def conductances(self) -> ConductanceTable:
-        conductance = self.device.conductance(self._state())
-        fixed = self.reference is not None
-        counts = self.write_counts.to(torch.int64)
+        cells = self.device.conductance(self._state())[..., : self.outputs, :]
+        polarities, devices = len(self.mapping.signs), len(self.mapping.shares)
+        reference = self._reference()
+        minus = self.mapping.unit(cells, 1) if reference is None else reference.expand(-1, self.outputs, self.inputs)
+        counts = self._by_device(self.write_counts.to(torch.int64)).sum(2)
         return ConductanceTable(
-            plus=conductance[:, 0],
-            minus=self.reference[:, 0].expand_as(conductance[:, 0])
-            if self.reference is not None
-            else conductance[:, 1],
+            plus=self.mapping.unit(cells, 0),
+            minus=minus,
             target_weights=self.target_weights,
-            weights=self.effective,
+            weights=self.weights,
             scale=self.mapping.scale,
-            write_counts=torch.cat((counts, torch.zeros_like(counts)), 1) if fixed else counts,
+            write_counts=counts if polarities == 2 else torch.cat((counts, torch.zeros_like(counts)), 1),
             tile=self.settings.tile,
             low=self.device.low,
             high=self.device.high,
             card=self.settings.device.model_dump(mode="json"),
+            units=self._by_device(cells) if devices > 1 else None,
+            shares=self.mapping.shares,
+            programming=self.programming,
         )
 
     def _fabricate(self, weights: Tensor, stream: Stream) -> None:
         """Make the cells and program the initial weights."""
-        shape = (len(self.mapping.signs), self.outputs, self.inputs)
-        state = self.device.sample(shape, stream.child("fabrication"))
-        fixed = self.settings.pair == "reference"
-        self.register_buffer("reference", self.device.reference(state, stream.child("reference")) if fixed else None)
+        mapping, pair = self.mapping, self.settings.pair
+        shape = (len(mapping.coefficients), self.outputs, self.inputs)
+        state = self.device.sample(
+            (shape[0], self.outputs + self._has_column, self.inputs), stream.child("fabrication")
+        )
+        reference = None
+        if pair == "reference":
+            own = self.device.reference(state, stream.child("reference"))
+            reference = mapping.unit(own.expand(-1, shape[0], -1, -1), 0) if own.shape[1] > 1 else own[:, 0]
+        elif pair in ("offset", "offset_column"):
+            reference = weights.new_full((self.chips, 1, 1), self.device.zero)
+        self.register_buffer("reference", reference)
         for name, cells in (state.variables | state.parameters).items():
             self.register_buffer(f"cell_{name}", cells)
         self._variable_names, self._parameter_names = tuple(state.variables), tuple(state.parameters)
-        self.register_buffer("target_weights", weights.clamp(self.mapping.lowest, self.mapping.highest).contiguous())
+        self.register_buffer("target_weights", weights.clamp(mapping.lowest, mapping.highest).contiguous())
         self.register_buffer("write_counts", torch.zeros(self.chips, *shape, dtype=torch.int32, device=weights.device))
+        carries = self.settings.write.rounding == "carry"
+        self.register_buffer("carried", weights.new_zeros(self.chips, *shape) if carries else None)
         self.register_buffer("effective", torch.empty_like(self.target_weights), persistent=False)
-        self.device.program(state, self.mapping.wanted(weights, self.reference), stream.child("programming"))
+        wanted = mapping.wanted(weights, reference)
+        if self._has_column:
+            wanted = torch.cat((wanted, torch.full_like(wanted[..., :1, :], self.device.zero)), -2)
+        report = program(self.device, state, wanted, self.settings.programming, stream.child("programming"))
+        if report is not None:
+            self.programming = report.of_lines(self.outputs)
+            self.write_counts.add_(self.programming.pulses.to(torch.int32))
         self.refresh()
+
+    def _by_device(self, cells: Tensor) -> Tensor:
+        """``(chips, cells, ...)`` as ``(chips, polarities, devices, ...)``."""
+        return cells.view(self.chips, len(self.mapping.signs), len(self.mapping.shares), *cells.shape[2:])
 
     def _own(self, stream: Stream) -> Stream:
         """The stream with numbers of the cells' type, where the cells are."""
@@ -177,54 +246,153 @@ class Crossbar(Synapse):
     def _slabs(self) -> Iterator[slice]:
         """Ranges of output lines; the same whatever the number of chips, because each slab has its own random
         numbers."""
-        most = max(1, _SLAB_CELLS // (len(self.mapping.signs) * self.inputs))
+        most = max(1, _SLAB_CELLS // (len(self.mapping.coefficients) * self.inputs))
         return (slice(start, min(start + most, self.outputs)) for start in range(0, self.outputs, most))
 
-    def _state(self, rows: slice = slice(None)) -> DeviceState:
-        """The cells of some output lines, as views of the buffers."""
+    def _state(self, rows: slice = slice(None), columns: slice = slice(None)) -> DeviceState:
+        """The cells of some lines, as views of the buffers."""
         variables, parameters = (
-            {name: self.get_buffer(f"cell_{name}")[..., rows, :] for name in names}
+            {name: self.get_buffer(f"cell_{name}")[..., rows, columns] for name in names}
             for names in (self._variable_names, self._parameter_names)
         )
         return DeviceState(variables, parameters)
 
-    def _reference(self, rows: slice) -> Tensor | None:
-        shared = self.reference is None or self.reference.shape[-2] == 1 != self.outputs
-        return self.reference if self.reference is None or shared else self.reference[..., rows, :]
+    def _note_reference(self) -> None:
+        """What single cells are read against, as a change of weights ``(chips, out or 1, in or 1)``."""
+        reference = self._reference()
+        self._offset = None if reference is None else reference * -self.mapping.scale
 
-    def _refresh(self, rows: slice, state: DeviceState) -> None:
-        self.mapping.weights(self.device.conductance(state), self._reference(rows), self.effective[:, rows])
+    def _reference(self) -> Tensor | None:
+        """What single cells are read against, in siemens ``(chips, out or 1, in or 1)``; None for two polarities."""
+        if not self._has_column:
+            return self.reference
+        column = self.device.conductance(self._state(slice(self.outputs, self.outputs + 1)))
+        return self.mapping.unit(column, 0)
 
-    def _portions(self, polarity: Literal["both", "plus", "minus"]) -> tuple[float, ...]:
-        """The share of a weight change that each programmable cell takes."""
-        if self.settings.pair == "reference":
-            if polarity == "minus":
-                raise InputError(
-                    "the minus cell of a reference pair is fixed; this rule needs 'synapse.pair: balanced'"
-                )
-            return (1.0,)
-        return {"both": (0.5, 0.5), "plus": (1.0, 0.0), "minus": (0.0, 1.0)}[polarity]
+    def _refresh(self, rows: slice, state: DeviceState, tally: Tally | None = None) -> None:
+        conductance = self.device.conductance(state)
+        offset = self._offset
+        if offset is not None and offset.shape[-2] > 1:
+            offset = offset[:, rows]
+        self.mapping.weights(conductance, offset, self.effective[:, rows])
+        if tally is not None:
+            tally.spend(conductance)
+
+    def _look(self) -> None:
+        """Renew what reads see of the cells."""
+        self.views.renew(self.effective, self._reference(), self._state(), self.outputs)
 
     def _counts(
-        self, update: LocalUpdate, portions: tuple[float, ...], rows: slice, state: DeviceState, stream: Stream
+        self, update: LocalUpdate, rows: slice, state: DeviceState, stream: Stream, number: int
     ) -> Iterator[Tensor]:
-        """Whole pulse counts ``(chips, cells, rows, in)`` of an update, one after the other."""
-        write, net = self.settings.write, net_change(update)
-        cells = Cells(portions, self.mapping.signs, self.mapping.scale * self.device.increment)
+        """Pulse counts ``(chips, cells, rows, in)`` of an update, one after the other."""
+        write, mapping, net = self.settings.write, self.mapping, net_change(update)
         target, fade = self.target_weights[:, rows], None
         if update.decay is not None:
             kept = update.decay.unsqueeze(-1)
             target.mul_(kept)
-            held = self.mapping.held(self.device.conductance(state), self._reference(rows))
-            written = held.new_tensor([portion > 0 for portion in portions]).view(-1, 1, 1)
-            fade = held.mul_((kept - 1).unsqueeze(1)).mul_(written)
-        target.add_(net).clamp_(self.mapping.lowest, self.mapping.highest)
+            fade = self._fade(update, rows, state, kept)
+        target.add_(net).clamp_(mapping.lowest, mapping.highest)
+        carried = None if self.carried is None else self.carried[..., rows, :]
+        most = self._most_pulses(update)
+
+        def counts(changes: Tensor, own: Stream) -> Tensor:
+            expected = spread(changes.mul_(1 / self._per_pulse), mapping, write.devices, number)
+            count = pulse_counts(expected, write, own, carried, most)
+            return count.clamp_(min=0) if self.device.unidirectional else count
+
         if write.accumulate == "batch":
-            yield whole_pulses(cells.net_pulses(net, fade), write, stream)
+            only_raised = self.device.unidirectional
+            yield counts(conductance_changes(mapping, update.polarity, net, fade, only_raised), stream)
             return
-        raising, lowering = cells.opposed_pulses(*opposed_changes(update, net), fade)
-        turns = [
-            whole_pulses(raising, write, stream.child("raise")),
-            whole_pulses(lowering, write, stream.child("lower")).neg_(),
-        ]
-        yield from turns if sum(stream.indices) % 2 == 0 else reversed(turns)
+        more, less = opposed_changes(update, net)
+        if fade is not None and self.device.unidirectional:
+            more, less = more + fade.sum(1).clamp_(min=0), less - fade.sum(1).clamp_(max=0)
+            fade = None
+        raising, lowering = opposed_conductance_changes(mapping, update.polarity, more, less, fade)
+        turns = [counts(raising, stream.child("raise"))]
+        if not self.device.unidirectional:
+            turns.append(counts(lowering, stream.child("lower")).neg_())
+        yield from turns if number % 2 == 0 else reversed(turns)
+
+    @property
+    def _per_pulse(self) -> float:
+        """Nominal change of a weight by one pulse of all devices of a unit."""
+        return self.mapping.scale * self.device.increment
+
+    def _fade(self, update: LocalUpdate, rows: slice, state: DeviceState, kept: Tensor) -> Tensor:
+        """By how much each polarity's contribution to the weight is to shrink."""
+        reference = None if self._offset is None else self._offset / -self.mapping.scale
+        if reference is not None and reference.shape[-2] > 1:
+            reference = reference[:, rows]
+        held = self.mapping.held(self.device.conductance(state), reference)
+        written = held.new_tensor([share != 0 for share in portions(self.mapping, update.polarity)]).view(-1, 1, 1)
+        return held.mul_((kept - 1).unsqueeze(1)).mul_(written)
+
+    def _most_pulses(self, update: LocalUpdate) -> float | None:
+        """How many pulses fit into the time of a write, of cells that are written for as long as it takes."""
+        pulse = self.device.write_pulse
+        if self.settings.write.rounding != "none" or update.duration is None or pulse is None:
+            return None
+        return update.duration / pulse.width
+
+    def _transfer(self, number: int, stream: Stream, tally: Tally) -> None:
+        """Read what the fast devices of some word lines hold, and ask the slow ones beside them for it."""
+        settings = self.settings.write.transfer
+        assert settings is not None
+        first = number * settings.lines % self.inputs
+        lines = (..., slice(self.outputs), slice(first, min(first + settings.lines, self.inputs)))
+        state = self._state(*lines[1:])
+        cells = self.device.conductance(state)
+        if self.device.noisy_reads:
+            variance = self.device.read_variance(state)
+            deviation = self.device.read_noise if variance is None else variance.sqrt()
+            cells = cells + stream.child("read").normal(tuple(cells.shape[1:])) * deviation
+        reference = self._reference()
+        resting = self.mapping.resting if reference is None else reference.expand(-1, self.outputs, self.inputs)[lines]
+        expected = torch.zeros_like(cells)
+        for polarity in range(len(self.mapping.signs)):
+            expected[:, 2 * polarity + 1] = (cells[:, 2 * polarity] - resting) * (settings.rate / self.device.increment)
+        write = self.settings.write.model_copy(update={"rounding": "stochastic"})
+        count = pulse_counts(expected, write, stream)
+        self.device.pulse(state, count, stream.child("pulses"))
+        tally.add(count, lines)
+        cells = self.device.conductance(state)
+        offset = None if self._offset is None else self._offset.expand(-1, self.outputs, self.inputs)[lines]
+        self.mapping.weights(cells, offset, self.effective[lines])
+        tally.spend(cells)
+
+    def _disturb(self, tally: Tally, stream: Stream) -> None:
+        """Let cells see the part of the voltage that pulses for others on their lines put across them."""
+        scheme, tile = self.settings.write.half_select, self.settings.tile
+        assert scheme is not None
+        up, down = self.device.disturbance(scheme)
+        expected = exposures(tally.raised, tile, scheme) * up
+        if not self.device.unidirectional:
+            expected.sub_(exposures(tally.lowered, tile, scheme), alpha=down)
+        if not self.device.fractional:
+            expected.add_(stream.child("rounding").uniform(tuple(expected.shape[1:]))).floor_()
+        self.device.pulse(self._state(slice(self.outputs)), expected, stream.child("pulses"))
+        self._refresh_all()
+
+    def _restore_range(self, stream: Stream, tally: Tally) -> None:
+        """Reset pairs of which one cell has come near the end of its range, and program their difference anew."""
+        settings, mapping, state = self.settings.refresh, self.mapping, self._state(slice(self.outputs))
+        assert settings is not None
+        cells = self.device.conductance(state)
+        limit = mapping.low + settings.above * (mapping.high - mapping.low)
+        tired = torch.stack([mapping.unit(cells, polarity) for polarity in range(2)], 1).amax(1, keepdim=True) > limit
+        chosen = tired.expand_as(cells)
+        wanted = mapping.wanted(self.effective, None)
+        self.device.reset(state, chosen, stream.child("reset"))
+        own = self.settings.programming
+        method = own if own.method != "exact" else ProgrammingSettings(method="write_verify")
+        report = program(self.device, state, wanted, method, stream.child("programming"), chosen)
+        assert report is not None
+        tally.add(report.pulses, (..., slice(self.outputs), slice(None)))
+        tally.spend(self.device.conductance(state))
+        self._refresh_all()
+
+    def _refresh_all(self) -> None:
+        for rows in self._slabs():
+            self._refresh(rows, self._state(rows))

@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from analogdp.synapses.base import product
-from analogdp.synapses.converters import BACKWARD, FORWARD, Converter
+from analogdp.streams import Stream
+from analogdp.synapses.base import NoiseNumbers, product
+from analogdp.synapses.converters import FORWARD, Converter
 from analogdp.synapses.settings import CrossbarSettings
+from analogdp.synapses.views import View
+
+Sums = Callable[[Tensor, int, int], Tensor]
+"""``(part of the input, direction, number of its tiles)`` to the sums over these tiles' lines ``(chips, batch, to)``."""
 
 
 class Reader(nn.Module):
-    """Reads ``matrix x`` in either direction, through converters where there are any.
+    """Reads in either direction, through converters where there are any.
 
-    Each read of a cell has independent noise of the same standard deviation, whatever its conductance; over the cells
-    of a line it adds up to one normal number of standard deviation ``cell_noise |x|``, which is what is drawn.
+    Each read of a cell has independent noise; over the cells of a line it adds up to one normal number, which is what is
+    drawn. The normal numbers of a sample lie one after the other: for each tile those of its output lines, those of the
+    shared column if there is one, and then those of the converters.
     """
 
-    def __init__(self, settings: CrossbarSettings, cell_noise: float, weights: Tensor) -> None:
-        """``cell_noise``: standard deviation that one read of a pair adds to its weight; ``weights`` ``(chips, out,
-        in)``."""
+    def __init__(self, settings: CrossbarSettings, noisy: bool, column: bool, weights: Tensor, stream: Stream) -> None:
+        """
+        Args:
+            settings: the crossbar's section.
+            noisy: whether cells have read noise.
+            column: whether all outputs are read against one shared column of cells.
+            weights: ``(chips, out, in)``, for sizes, device and dtype.
+            stream: of the converters' mismatch.
+        """
         super().__init__()
-        chips, outputs, inputs = weights.shape
-        self.dac = Converter(settings.dac, chips, weights) if settings.dac else None
-        self.adc = Converter(settings.adc, chips, weights) if settings.adc else None
-        self.cell_noise = cell_noise
+        _, outputs, inputs = weights.shape
         rows, columns = settings.tile or (inputs, outputs)
-        self.slices = {FORWARD: _slices(inputs, rows), BACKWARD: _slices(outputs, columns)}
+        self.slices = (_slices(inputs, rows), _slices(outputs, columns))
+        self.lines = ((inputs, outputs), (outputs, inputs))
+        self.noisy, self.column = noisy, column
+        sensed = (outputs * len(self.slices[0]), inputs * len(self.slices[1]))
+        self.dac = Converter(settings.dac, (inputs, outputs), weights, stream.child("dac")) if settings.dac else None
+        self.adc = Converter(settings.adc, sensed, weights, stream.child("adc")) if settings.adc else None
 
     @property
     def calibrated(self) -> bool:
@@ -41,37 +55,79 @@ class Reader(nn.Module):
         converters = (self.dac, self.adc)
         return tuple(known for converter in converters if converter is not None for known in converter.known)
 
-    def noise_numbers(self, direction: int) -> int:
-        """How many normal numbers a noisy read takes for each output."""
-        if not self.cell_noise:
-            return 0
-        return len(self.slices[direction]) if self.adc else 1
+    def noise_numbers(self, direction: int) -> NoiseNumbers:
+        """How many normal numbers a noisy read takes for each sample."""
+        sources, (come_in, go_out) = self._tiles(direction), self.lines[direction]
+        shared = (1 if direction == FORWARD else go_out) if self.column else 0
+        cells = sources * (go_out + shared) if self.noisy else 0
+        dac = come_in if self.dac is not None and self.dac.noisy else 0
+        adc = sources * go_out if self.adc is not None and self.adc.noisy else 0
+        return NoiseNumbers(cells, dac + adc)
 
     def read(
-        self, matrix: Tensor, x: Tensor, direction: int, bias: Tensor | None, out: Tensor | None, noise: Tensor | None
+        self,
+        view: View,
+        x: Tensor,
+        direction: int,
+        bias: Tensor | None = None,
+        out: Tensor | None = None,
+        noise: Tensor | None = None,
+        sums: Sums | None = None,
     ) -> Tensor:
-        """``matrix x + bias`` with ``matrix`` ``(chips, to, from)`` and ``x`` ``(chips, batch, from)``."""
+        """What is read of ``x`` ``(chips, batch, from)``, plus ``bias``.
+
+        Args:
+            view: of the cells.
+            x: messages.
+            direction: bottom-up or transposed.
+            bias: added after the read.
+            out: where the result goes, contiguous.
+            noise: normal numbers ``(chips, batch, numbers)`` for a noisy read.
+            sums: how lines add up, where that is not the product with the view's matrix.
+        """
+        numbers = None if noise is None else _Numbers(noise)
+        cells = None if numbers is None or not self.noisy else numbers.take(self.noise_numbers(direction).cells)
+        if view.gain is not None and direction != FORWARD:
+            x = x * view.gain
         if self.dac is not None:
-            x = self.dac(x, direction)
-        if not self.cell_noise:
-            noise = None
-        if self.adc is None:
-            result = product(matrix, x, bias, out)
-            return result if noise is None else self._disturb(result, x, noise[0])
-        total = self._partial(matrix, x, direction, 0, noise)
-        for number in range(1, len(self.slices[direction])):
-            total.add_(self._partial(matrix, x, direction, number, noise))
+            own = numbers.take(x.shape[-1]) if numbers is not None and self.dac.noisy else None
+            x = self.dac(x, direction, noise=own)
+        plain = self.adc is None and view.gain is None
+        if sums is None and plain:
+            result = product(view.matrix, x, bias, out)
+            return result if cells is None else self._disturb(result, x, view, direction, slice(None), cells)
+        add = sums or (lambda part, way, number: product(view.matrix[..., self._part(way, number)], part))
+        total: Tensor | None = None
+        for number in range(self._tiles(direction)):
+            lines = self._part(direction, number)
+            part = x[..., lines]
+            own_sums = add(part, direction, number)
+            if cells is not None:
+                share = cells.shape[-1] // self._tiles(direction)
+                own = cells[..., number * share : (number + 1) * share]
+                self._disturb(own_sums, part, view, direction, lines, own)
+            if self.adc is not None:
+                own = numbers.take(own_sums.shape[-1]) if numbers is not None and self.adc.noisy else None
+                own_sums = self.adc(own_sums, direction, in_place=True, noise=own, place=number)
+            total = own_sums if total is None else total.add_(own_sums)
+        assert total is not None
+        if view.gain is not None and direction == FORWARD:
+            total.mul_(view.gain)
         if bias is not None:
             return torch.add(total, bias, out=out)
         return total if out is None else out.copy_(total)
 
-    def calibrate(self, matrix: Tensor, x: Tensor, direction: int) -> None:
+    def calibrate(self, view: View, x: Tensor, direction: int, sums: Sums | None = None) -> None:
         """Fit the converters' ranges to typical inputs."""
+        if view.gain is not None and direction != FORWARD:
+            x = x * view.gain
         if self.dac is not None and self.dac.calibrated:
             self.dac.calibrate([x], direction)
         if self.adc is not None and self.adc.calibrated:
             x = self.dac(x, direction) if self.dac is not None else x
-            self.adc.calibrate([product(matrix[..., part], x[..., part]) for part in self.slices[direction]], direction)
+            add = sums or (lambda part, way, number: product(view.matrix[..., self._part(way, number)], part))
+            parts = range(len(self.slices[direction]))
+            self.adc.calibrate([add(x[..., self._part(direction, k)], direction, k) for k in parts], direction)
 
     def refresh(self) -> None:
         """Note what the converters' buffers say, after they changed."""
@@ -79,24 +135,45 @@ class Reader(nn.Module):
             if converter is not None:
                 converter.refresh()
 
-    def _partial(self, matrix: Tensor, x: Tensor, direction: int, number: int, noise: Tensor | None) -> Tensor:
-        """What the converter makes of the sums over one tile's lines."""
-        lines = self.slices[direction][number]
-        part = x[..., lines]
-        sums = product(matrix[..., lines], part)
-        if noise is not None:
-            self._disturb(sums, part, noise[number])
-        return sums if self.adc is None else self.adc(sums, direction, in_place=True)
+    def _tiles(self, direction: int) -> int:
+        """How many sums a reading is made of, each with noise and a conversion of its own."""
+        return len(self.slices[direction]) if self.adc is not None else 1
 
-    def _disturb(self, result: Tensor, x: Tensor, noise: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return result.addcmul_(noise, length.mul_(self.cell_noise))
+    def _part(self, direction: int, number: int) -> slice:
+        return self.slices[direction][number] if self._tiles(direction) > 1 else slice(None)
+
+    def _disturb(self, sums: Tensor, x: Tensor, view: View, direction: int, lines: slice, noise: Tensor) -> Tensor:
+        """Add the noise of cells to sums over ``lines``, in place."""
+        own, shared = noise[..., : sums.shape[-1]], noise[..., sums.shape[-1] :]
+        if view.variance is not None:
+            sums.addcmul_(own, torch.bmm(x.square(), view.variance[..., lines].mT).sqrt_())
+        else:
+            sums.addcmul_(own, torch.linalg.vector_norm(x, dim=-1, keepdim=True).mul_(view.deviation))
+        if view.column is not None:
+            sums.addcmul_(shared, self._column_deviation(view.column, x, direction, lines), value=-1.0)
+        return sums
+
+    @staticmethod
+    def _column_deviation(column: float | Tensor, x: Tensor, direction: int, lines: slice) -> Tensor:
+        """Noise of the column that all outputs are read against: common to them, or driven by the sum of their messages."""
+        if direction != FORWARD:
+            deviation = column if isinstance(column, float) else column.sqrt()
+            return torch.mul(x.sum(-1, keepdim=True).abs_(), deviation)
+        if isinstance(column, float):
+            return torch.linalg.vector_norm(x, dim=-1, keepdim=True).mul_(column)
+        return torch.bmm(x.square(), column[..., lines].mT).sqrt_()
 
 
-def pair_noise(read_noise: float, scale: float) -> float:
-    """Standard deviation that a read of a pair of noisy cells adds to the weight, from that of one cell in siemens."""
-    return math.sqrt(2) * read_noise * scale
+class _Numbers:
+    """Normal numbers that are handed out one group after the other."""
+
+    def __init__(self, numbers: Tensor) -> None:
+        self._numbers, self._used = numbers, 0
+
+    def take(self, count: int) -> Tensor:
+        self._used += count
+        return self._numbers[..., self._used - count : self._used]
 
 
-def _slices(lines: int, most: int) -> list[slice]:
-    return [slice(start, min(start + most, lines)) for start in range(0, lines, most)]
+def _slices(lines: int, most: int) -> tuple[slice, ...]:
+    return tuple(slice(start, min(start + most, lines)) for start in range(0, lines, most))

@@ -6,37 +6,27 @@ import math
 import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from analogdp.devices import CardField
 from analogdp.errors import Problem
 from analogdp.scenario.schema import Scenario, SynapseSettings
-from analogdp.scenario.settings import Settings
+from analogdp.synapses.contradictions import contradictions
 from analogdp.synapses.converter_settings import AdcSettings, DacSettings
+from analogdp.synapses.mapping import TWO_POLARITIES, Pair
+from analogdp.synapses.parts import (
+    BUDGET,
+    TOLERANCE,
+    ProgrammingSettings,
+    RefreshSettings,
+    Tile,
+    TransferSettings,
+    UnitSettings,
+    WireSettings,
+    WriteSettings,
+)
 
-_TILE = re.compile(r"\s*(\d{1,6})\s*x\s*(\d{1,6})\s*")
 _PER_ROOT = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*/\s*sqrt\(\s*fan_in\s*\)\s*")
-
-
-def _tile(value: Any) -> Any:
-    if value is None or isinstance(value, tuple):
-        return value
-    way_out = 'A tile needs at least 1 row and 1 column; write it as "64x64"'
-    match = _TILE.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f"{value!r} is no tile. {way_out}, or null for one array")
-    rows, columns = int(match[1]), int(match[2])
-    if rows < 1 or columns < 1:
-        raise ValueError(f"{rows} x {columns} cells. {way_out}")
-    return rows, columns
-
-
-Tile = Annotated[
-    tuple[int, int] | None,
-    BeforeValidator(_tile),
-    PlainSerializer(lambda tile: tile and f"{tile[0]}x{tile[1]}", return_type=str | None),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": r"^\d+x\d+$"}, {"type": "null"}]}),
-]
 
 
 def _weight_range(value: Any) -> Any:
@@ -57,36 +47,20 @@ WeightRange = Annotated[
 ]
 
 
-class WriteSettings(Settings):
-    """How a wanted weight change becomes whole pulses."""
-
-    rounding: Literal["stochastic", "nearest"] = Field(
-        default="stochastic",
-        description="of expected counts: stochastic is right on average, nearest drops small changes",
-    )
-    accumulate: Literal["batch", "sample"] = Field(
-        default="batch",
-        description="batch: a controller sums the samples' changes and writes the net one; sample: a cell gets the pulses up of "
-        "all samples that ask for more and the pulses down of all that ask for less",
-    )
-    most_pulses: int | None = Field(
-        default=None,
-        ge=1,
-        le=1_000_000,
-        description="most pulses of a cell in one update and direction; null: any number",
-    )
-
-
 class CrossbarSettings(SynapseSettings):
-    """The section of a memristor crossbar; a weight is the difference of two cells' conductances."""
+    """The section of a memristor crossbar, whose weights are differences of conductances."""
 
     model: Literal["crossbar"] = "crossbar"
     written_by_pulses: ClassVar[bool] = True
     device: CardField = Field(default="reram_sb", validate_default=True, description="a device card")
-    pair: Literal["reference", "balanced"] = Field(
-        default="reference",
-        description="reference: one programmable cell against a fixed one; balanced: two that move in opposite directions",
+    pair: Pair | None = Field(
+        default=None,
+        description="reference: one programmable cell against a fixed one; balanced: two that move in opposite directions; "
+        "one_sided: two that are only raised, one for positive and one for negative changes; offset: one cell, whose middle is "
+        "subtracted digitally; offset_column: one cell against a column of further cells that all outputs share; default: "
+        "reference, or one_sided for devices that pulses only raise",
     )
+    unit: UnitSettings = UnitSettings()
     weight_range: WeightRange = Field(
         default="4/sqrt(fan_in)",
         description="weight in network units at full scale, where a cell is half its range from mid-range",
@@ -94,9 +68,14 @@ class CrossbarSettings(SynapseSettings):
     tile: Tile = Field(
         default=None, description="word lines x bit lines of a tile, such as 64x64; null: one array of any size"
     )
+    wires: WireSettings | None = Field(default=None, description="resistances of the lines; null: none")
     dac: DacSettings | None = Field(default=None, description="converter of what is applied to the lines; null: exact")
     adc: AdcSettings | None = Field(default=None, description="converter of each tile's sums; null: exact")
+    programming: ProgrammingSettings = ProgrammingSettings()
     write: WriteSettings = WriteSettings()
+    refresh: RefreshSettings | None = Field(
+        default=None, description="of one-sided pairs, which only grow; default for these: its defaults"
+    )
 
     def full_scale(self, fan_in: int) -> float:
         """The weight range of a layer in network units."""
@@ -105,41 +84,56 @@ class CrossbarSettings(SynapseSettings):
         return self.weight_range
 
     @property
+    def cells(self) -> int:
+        """Programmable cells of a weight."""
+        return self.unit.devices * (2 if self.pair in TWO_POLARITIES else 1)
+
+    def resolved(self, scenario: Scenario) -> Self:
+        return self.completed()
+
+    def completed(self) -> Self:
+        """The section with what follows from the device and from other keys written out."""
+        changes: dict[str, Any] = {}
+        if self.pair is None:
+            changes["pair"] = "one_sided" if self.device.device().unidirectional else "reference"
+        pair = self.pair or changes["pair"]
+        if pair == "one_sided" and self.refresh is None:
+            changes["refresh"] = RefreshSettings()
+        if self.write.devices == "transfer" and self.write.transfer is None:
+            changes["write"] = self.write.model_copy(update={"transfer": TransferSettings()})
+        if self.programming.method == "write_verify":
+            filled = {"tolerance": self.programming.tolerance or TOLERANCE, "budget": self.programming.budget or BUDGET}
+            changes["programming"] = self.programming.model_copy(update=filled)
+        return self.model_copy(update=changes)
+
+    @property
     def noisy_reads(self) -> bool:
-        return bool(self.device.device().read_noise)
+        return self.device.device().noisy_reads or any(
+            part is not None and part.noise > 0 for part in (self.dac, self.adc)
+        )
 
     def beside(self, fan_in: int) -> Self:
         return self.model_copy(update={"weight_range": self.full_scale(fan_in)})
 
     def cell_bytes(self, dtype_bytes: int) -> int:
-        """Bytes per weight: devices, pulse counts, the target, and the weight that reads use.
+        """Bytes per weight: devices, pulse counts, the target, what is carried over, and the matrices that reads use.
 
-        An update works through the array in slabs of fixed size, whose temporaries do not grow with it.
+        An update works through the array in slabs of fixed size, whose temporaries do not grow with it, unless cells
+        disturb each other.
         """
-        cells = 2 if self.pair == "balanced" else 1
-        return cells * (self.device.parameters.tensors_per_cell() * dtype_bytes + 4) + 2 * dtype_bytes
+        cells = self.completed().cells
+        carried = cells * dtype_bytes if self.write.rounding == "carry" else 0
+        disturbed = 3 * cells * dtype_bytes if self.write.half_select else 0
+        # Solving for the wires takes some matrices of the size of the array beside the two that are kept.
+        wired = (2 + 6 * cells) * dtype_bytes if self.wires else 0
+        varying = 2 * cells * dtype_bytes if self.device.device().noisy_reads else 0
+        own = cells * (self.device.tensors_per_cell() * dtype_bytes + 4)
+        return own + carried + disturbed + wired + varying + 2 * dtype_bytes
 
     def read_passes(self) -> int:
         """Quantising takes some elementwise passes; so does adding read noise, whose numbers are drawn besides."""
         converters = 8 * sum(converter is not None for converter in (self.dac, self.adc))
-        return converters + (20 if self.device.device().read_noise else 0)
+        return converters + (20 if self.noisy_reads else 0)
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
-        problems = []
-        card, parameters = self.device.name, self.device.parameters
-        reference = getattr(parameters, "reference", "zero")
-        if self.pair == "balanced" and reference != "zero":
-            message = f"a balanced pair has no reference cell, but card {card!r} puts it at {reference}; use 'pair: reference'"
-            problems.append(Problem("pair", message))
-        if getattr(parameters, "lifetime", None) is not None and not scenario.dynamics.has_time:
-            message = f"cells of {card!r} forget in time, which clock: {scenario.dynamics.clock} does not have; set it to null"
-            problems.append(Problem("device.lifetime", message))
-        device = self.device.device()
-        if device.read_time is not None and not device.read_noise:
-            problems.append(
-                Problem("device.read_time", "it is the time of a noisy read, but read_noise is 0; set both")
-            )
-        if device.read_noise and device.read_time is None and scenario.dynamics.has_time:
-            message = f"cells of {card!r} have read noise; say how long a read integrates that has it, such as 1 us"
-            problems.append(Problem("device.read_time", message))
-        return problems
+        return contradictions(self.completed(), scenario)

@@ -1,61 +1,19 @@
-"""From wanted weight changes to whole write pulses."""
+"""From wanted weight changes to write pulses."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from analogdp.errors import InputError
 from analogdp.streams import Stream
 from analogdp.synapses.base import LocalUpdate
-from analogdp.synapses.settings import WriteSettings
+from analogdp.synapses.mapping import Mapping
+from analogdp.synapses.parts import WriteSettings
 
-
-@dataclass(frozen=True)
-class Cells:
-    """The programmable cells of a pair, as a controller sees them.
-
-    Attributes:
-        portions: the share of a weight change that each cell takes.
-        signs: of each cell's conductance in the weight.
-        weight_per_pulse: nominal weight change of one pulse.
-    """
-
-    portions: tuple[float, ...]
-    signs: tuple[float, ...]
-    weight_per_pulse: float
-
-    def net_pulses(self, net: Tensor, fade: Tensor | None) -> Tensor:
-        """Expected pulse counts ``(chips, cells, out, in)`` of a weight change; positive counts raise a conductance.
-
-        Args:
-            net: wanted change of the weight, ``(chips, out, in)``.
-            fade: further change of each cell's contribution to it, ``(chips, cells, out, in)``.
-        """
-        changes = [self._change(cell, net, fade) for cell in range(len(self.signs))]
-        return _joined(
-            [change.mul_(sign / self.weight_per_pulse) for change, sign in zip(changes, self.signs, strict=True)]
-        )
-
-    def opposed_pulses(self, more: Tensor, less: Tensor, fade: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Expected counts of pulses that raise and of pulses that lower conductances, both >= 0."""
-        raising, lowering = [], []
-        for cell, sign in enumerate(self.signs):
-            up = self._change(cell, more, None if fade is None else fade.clamp(min=0)).div_(self.weight_per_pulse)
-            down = self._change(cell, less, None if fade is None else (-fade).clamp_(min=0)).div_(self.weight_per_pulse)
-            raising.append(up if sign > 0 else down)
-            lowering.append(down if sign > 0 else up)
-        return _joined(raising), _joined(lowering)
-
-    def _change(self, cell: int, change: Tensor, fade: Tensor | None) -> Tensor:
-        own = change * self.portions[cell]
-        return own if fade is None else own.add_(fade[:, cell])
-
-
-def _joined(cells: Sequence[Tensor]) -> Tensor:
-    return cells[0].unsqueeze(1) if len(cells) == 1 else torch.stack(tuple(cells), 1)
+Polarity = Literal["both", "plus", "minus"]
 
 
 def net_change(update: LocalUpdate) -> Tensor:
@@ -72,15 +30,113 @@ def opposed_changes(update: LocalUpdate, net: Tensor) -> tuple[Tensor, Tensor]:
     return more, (more - net).clamp_(min=0)
 
 
-def whole_pulses(expected: Tensor, settings: WriteSettings, stream: Stream) -> Tensor:
-    """Whole pulse counts for expected ones ``(chips, cells, out, in)``, in place; signs are directions.
+def portions(mapping: Mapping, polarity: Polarity) -> tuple[float, ...]:
+    """The share of a weight change that each polarity takes, signed: negative where it lowers the conductance.
+
+    Raises:
+        InputError: the update is for a polarity that is not programmable.
+    """
+    if len(mapping.signs) == 1:
+        if polarity == "minus":
+            raise InputError(
+                f"a {mapping.pair} pair has no minus cells to write; this rule needs 'synapse.pair: balanced' or one_sided"
+            )
+        return (1.0,)
+    if polarity == "both":
+        return (0.5, -0.5) if mapping.pair == "balanced" else (1.0, -1.0)
+    return (1.0, 0.0) if polarity == "plus" else (0.0, -1.0)
+
+
+def conductance_changes(
+    mapping: Mapping, polarity: Polarity, net: Tensor, fade: Tensor | None, raises_only: bool
+) -> Tensor:
+    """What each polarity's conductance is to gain, in units of weight, ``(chips, polarities, out, in)``.
+
+    One-sided pairs are only ever raised, one cell or the other.
+
+    Args:
+        mapping: of weights to cells.
+        polarity: which cells may be written.
+        net: wanted change of the weight ``(chips, out, in)``; overwritten where that saves a copy.
+        fade: further change of each polarity's contribution to the weight ``(chips, polarities, out, in)``.
+        raises_only: no pulse can lower a conductance, so contributions fade by raising the other cell.
+    """
+    shares = portions(mapping, polarity)
+    if mapping.pair == "one_sided" and polarity == "both":
+        if fade is not None and raises_only:
+            net, fade = net + fade.sum(1), None
+        changes = torch.stack((net.clamp(min=0), (-net).clamp_(min=0)), 1)
+    elif len(shares) == 1:
+        changes = net.unsqueeze(1)
+    else:
+        changes = torch.stack([net * share for share in shares], 1)
+    return changes if fade is None else changes + fade * _signs(mapping, fade)
+
+
+def opposed_conductance_changes(
+    mapping: Mapping, polarity: Polarity, more: Tensor, less: Tensor, fade: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """What each polarity is to be raised and lowered by, both >= 0, from the changes that rows ask for separately."""
+    shares = portions(mapping, polarity)
+    raising = torch.stack([(more if share >= 0 else less) * abs(share) for share in shares], 1)
+    lowering = torch.stack([(less if share >= 0 else more) * abs(share) for share in shares], 1)
+    if mapping.pair == "one_sided" and polarity == "both":
+        lowering.zero_()
+    if fade is not None:
+        own = fade * _signs(mapping, fade)
+        raising.add_(own.clamp(min=0))
+        lowering.sub_(own.clamp_(max=0))
+    return raising, lowering
+
+
+def spread(pulses: Tensor, mapping: Mapping, scheme: Literal["together", "in_turn", "transfer"], turn: int) -> Tensor:
+    """Expected counts of every device ``(chips, cells, out, in)`` from those of their units.
+
+    Args:
+        pulses: ``(chips, polarities, out, in)``, as if a unit were one device.
+        mapping: of weights to cells.
+        scheme: ``together``: all devices get them; ``in_turn``: one, in proportion to its share; ``transfer``: the first.
+        turn: number of the update.
+    """
+    devices = len(mapping.shares)
+    if devices == 1:
+        return pulses
+    if scheme == "together":
+        return pulses.repeat_interleave(devices, 1)
+    written = turn % devices if scheme == "in_turn" else 0
+    spread_out = pulses.new_zeros(pulses.shape[0], pulses.shape[1], devices, *pulses.shape[2:])
+    spread_out[:, :, written] = pulses / mapping.shares[written] if scheme == "in_turn" else pulses
+    return spread_out.flatten(1, 2)
+
+
+def pulse_counts(
+    expected: Tensor, settings: WriteSettings, stream: Stream, carried: Tensor | None = None, most: float | None = None
+) -> Tensor:
+    """Pulse counts for expected ones ``(chips, cells, out, in)``, in place; signs are directions.
 
     Stochastic rounding is right on average: 2.3 becomes 3 with probability 0.3. A count of exactly 0 stays 0.
+
+    Args:
+        expected: what is asked for.
+        settings: how it is rounded, and bounded.
+        stream: of the dice.
+        carried: what was left of earlier updates, of the same shape; takes what is left of this one.
+        most: bound of a count in addition to that of the settings.
     """
     if settings.rounding == "stochastic":
         expected.add_(stream.child("rounding").uniform(tuple(expected.shape[1:]))).floor_()
-    else:
+    elif settings.rounding == "nearest":
         expected.round_()
-    if settings.most_pulses is not None:
-        expected.clamp_(-settings.most_pulses, settings.most_pulses)
+    elif carried is not None:
+        asked = carried.add_(expected)
+        torch.trunc(asked, out=expected)
+    bounds = [bound for bound in (settings.most_pulses, most) if bound is not None]
+    if bounds:
+        expected.clamp_(-min(bounds), min(bounds))
+    if settings.rounding == "carry" and carried is not None:
+        carried.sub_(expected)
     return expected
+
+
+def _signs(mapping: Mapping, like: Tensor) -> Tensor:
+    return like.new_tensor(mapping.signs).view(-1, 1, 1)

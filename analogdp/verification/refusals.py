@@ -38,7 +38,7 @@ def refuse_noisy_reads(network: Network, scenario: Scenario) -> None:
         ScenarioError: with the way out.
     """
     paths = [*network.synapses, *(path for path in network.feedback_paths if path is not None)]
-    if any(path.forward_noise or path.backward_noise for path in paths):
+    if any(path.forward_noise.total or path.backward_noise.total for path in paths):
         card = getattr(getattr(scenario.synapse, "device", None), "name", "NAME")
         change = f'--set "synapse.device={{card: {card}, read_noise: 0, read_time: null}}"'
         raise ScenarioError([Problem("synapse.device.read_noise", f"Brian2 reads weights exactly; use {change}")])

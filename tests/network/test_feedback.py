@@ -261,6 +261,6 @@ def test_read_noise_of_a_path_is_that_of_its_own_read(make_scenario):
     simulation.advance(10)
     field = simulation.field
     delta, seen = field._received_down[1], field._feedback[0]
-    error = (seen - path.forward(delta)) / (delta.norm(dim=-1, keepdim=True) * path.reader.cell_noise)
-    assert path.reader.cell_noise > 0
+    error = (seen - path.forward(delta)) / (delta.norm(dim=-1, keepdim=True) * path.views.forward.deviation)
+    assert path.views.forward.deviation > 0
     assert error.std().item() == pytest.approx(1, rel=0.05)

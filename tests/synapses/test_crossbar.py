@@ -260,9 +260,9 @@ def test_there_are_no_numbers_for_an_optimizer() -> None:
 
 def test_noisy_reads_differ_and_quiet_ones_do_not() -> None:
     crossbar, x = build(WEIGHTS, device=NOISY), draw(2, 3, 8)
-    assert (crossbar.forward_noise, crossbar.backward_noise) == (1, 1)
-    noise = draw(1, 2, 3, 5, seed=5)
+    assert (crossbar.forward_noise, crossbar.backward_noise) == ((5, 0), (8, 0))
+    noise = draw(2, 3, 5, seed=5)
     assert not torch.equal(crossbar(x, noise=noise), crossbar(x, noise=-noise))
     # 1 % of the conductance range is 2 % of the full scale, in each of two cells.
-    disturbance = (crossbar(x, noise=noise) - crossbar(x)) / (noise[0] * x.norm(dim=-1, keepdim=True))
+    disturbance = (crossbar(x, noise=noise) - crossbar(x)) / (noise * x.norm(dim=-1, keepdim=True))
     torch.testing.assert_close(disturbance, torch.full_like(disturbance, 0.02 * math.sqrt(2)))
