@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -41,6 +41,19 @@ class History:
     steps: float | None
     pulses: float
     write_energy: float | None
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, float | int]], samples: int) -> History:
+        """From all evaluations, one row for each chip."""
+        chips = len({row["chip"] for row in rows}) or 1
+
+        def total(*names: str) -> float:
+            return sum(row.get(name) or 0 for row in rows for name in names) / chips
+
+        steps = [row["settle_steps_mean"] for row in rows if row.get("settle_steps_mean") is not None]
+        counted = any(row.get("write_energy") is not None for row in rows)
+        mean = sum(steps) / len(steps) if steps else None
+        return cls(samples, mean, total("pulses_up", "pulses_down"), total("write_energy") if counted else None)
 
 
 @dataclass(frozen=True)
