@@ -136,9 +136,9 @@ def hysteresis(
         return amplitude * math.sin(2 * math.pi * frequency * time)
 
     track = integrate(device, state, voltage, dt, periods * steps, stream.child("motion"))[..., 0]
-    number = torch.arange(len(track), dtype=torch.float64)
+    points = torch.arange(len(track), dtype=torch.float64)
     # The sine of an integer multiple of half a period is to be exactly 0, where the loop is pinched.
-    phase = (number % steps) / steps
+    phase = (points % steps) / steps
     voltages = torch.where(2 * phase % 1 == 0, 0.0, amplitude * torch.sin(2 * math.pi * phase)).to(track)
     current = device.chord(track, voltages.unsqueeze(1)) * voltages.unsqueeze(1)
-    return Hysteresis(number * dt, voltages, current, track)
+    return Hysteresis(points * dt, voltages, current, track)
