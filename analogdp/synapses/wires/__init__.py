@@ -1,0 +1,1 @@
+"""Crossbars as circuits: what wire resistance makes of reads, exactly."""
