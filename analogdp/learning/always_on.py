@@ -55,7 +55,7 @@ class AlwaysOnSettings(LearningSettings):
     write_every: Time | None = Field(
         default=None,
         gt=0,
-        description="time between writes; default: dt for ideal weights, the dwell for physical cells",
+        description="time between writes; default: dt for weights that are written continuously, the dwell for pulses",
     )
     rule: Annotated[str, NameIn(registry.plasticity)] | None = Field(
         default=None, description="plasticity rule; default: the neuron model's own"
@@ -69,7 +69,8 @@ class AlwaysOnSettings(LearningSettings):
         wanted = self.dwell or (constant + per_layer * layers) * scenario.neuron.tau
         dwell = in_whole_steps(wanted, dt, "learning.dwell")
         tau_weights = self.tau_weights or tidy(DWELLS_PER_TAU_WEIGHTS * dwell)
-        write_every = self.write_every or (dwell if scenario.synapse.written_by_pulses else dt)
+        gathers = scenario.synapse.written_by_pulses and not scenario.synapse.written_continuously
+        write_every = self.write_every or (dwell if gathers else dt)
         filled = {
             "dwell": dwell,
             "tau_weights": tau_weights,

@@ -49,6 +49,8 @@ class SlowWeights:
         network = simulation.network
         self._simulation, self._rule = simulation, rule
         self._steps, self._gain, self._bias_gain = steps, gain, bias_gain
+        timestep = simulation.clock.timestep
+        self._duration = None if timestep is None else steps * timestep
         # Plain lists: looking things up in modules takes as long as a small product.
         self._neurons, self._synapses = list(network.neurons), list(network.synapses)
         self._biases = [layer.bias for layer in network.layers]
@@ -106,7 +108,8 @@ class SlowWeights:
     def _write(self, number: int) -> UpdateReport | None:
         report: UpdateReport | None = None
         for k, synapse in enumerate(self._synapses):
-            update, (kept, path_kept) = LocalUpdate(self._post[k], self._pre[k]), self._kept[k]
+            update = LocalUpdate(self._post[k], self._pre[k], duration=self._duration)
+            kept, path_kept = self._kept[k]
             own = synapse.apply_update(update._replace(decay=kept), self._streams[k].at(number))
             if (path := self._paths[k]) is not None:
                 taught = transposed(update)._replace(decay=path_kept)

@@ -58,6 +58,11 @@ class SynapseSettings(Settings):
     """Whether the weights are physical cells that only pulses change, not numbers that an optimizer may write."""
 
     @property
+    def written_continuously(self) -> bool:
+        """Whether cells are written for as long as a change takes, not by whole pulses."""
+        return False
+
+    @property
     def noisy_reads(self) -> bool:
         """Whether every read has noise of its own."""
         return False

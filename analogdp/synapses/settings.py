@@ -107,6 +107,10 @@ class CrossbarSettings(SynapseSettings):
         return self.model_copy(update=changes)
 
     @property
+    def written_continuously(self) -> bool:
+        return self.write.rounding == "none"
+
+    @property
     def noisy_reads(self) -> bool:
         return self.device.device().noisy_reads or any(
             part is not None and part.noise > 0 for part in (self.dac, self.adc)
