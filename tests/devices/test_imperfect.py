@@ -10,6 +10,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from analogdp import library
 from analogdp.devices import DeviceModel, DeviceState, ImperfectDevice, load_card
 from analogdp.streams import Stream
 from analogdp.synapses import Crossbar
@@ -311,6 +312,27 @@ def test_conductances_stay_finite_and_not_negative(card: str) -> None:
         model.pulse(state, half_of_the_cells(state).mul_(-50), stream("write", torch.float32))
         shown = model.conductance(state)
         assert ((shown >= 0) & shown.isfinite()).all()
+
+
+@pytest.mark.parametrize("name", library.names("devices"))
+def test_every_shipped_device_can_be_imperfect(name: str) -> None:
+    imperfections = {
+        "drift": {"full_scale": load_card(name).high},
+        "retention": {"lifetime": "1 day"},
+        "faults": {"stuck_on": 0.1},
+        "endurance": {"cycles": 100},
+    }
+    model = device(name, **imperfections)
+    state = cells(model, 0.7, (1, 20, 20), torch.float32)
+    written = model.conductance(state)
+    model.relax(state, HOUR, stream("time"))
+    before, aged = bits(state), model.conductance(state)
+    model.pulse(state, half_of_the_cells(state), stream("write", torch.float32))
+    assert (aged < written).double().mean() > 0.8
+    for shown in (written, aged, model.conductance(state)):
+        assert ((shown >= 0) & shown.isfinite()).all()
+    for key, value in (state.variables | state.parameters).items():
+        assert torch.equal(value[..., 1::2], before[key][..., 1::2]), key
 
 
 def test_a_state_that_takes_a_name_of_the_imperfections_is_refused() -> None:
