@@ -2,9 +2,13 @@
 
 from analogdp.devices.base import DeviceModel, DeviceSettings, DeviceState, WritePulse
 from analogdp.devices.cards import CardField, DeviceCard, load_card
+from analogdp.devices.exponential import ExponentialStep
 from analogdp.devices.imperfect import ImperfectDevice, Imperfections
 from analogdp.devices.ion_drift import IonDrift
+from analogdp.devices.neurosim import NeuroSim
+from analogdp.devices.piecewise import PiecewiseStep
 from analogdp.devices.population import symmetry_point
+from analogdp.devices.power import PowerStep
 from analogdp.devices.programmed import ProgrammedDevice
 from analogdp.devices.pulsed import PulsedDevice
 from analogdp.devices.stanford_pku import StanfordPku
@@ -20,10 +24,14 @@ __all__ = [
     "DeviceModel",
     "DeviceSettings",
     "DeviceState",
+    "ExponentialStep",
     "ImperfectDevice",
     "Imperfections",
     "IonDrift",
     "LinearStep",
+    "NeuroSim",
+    "PiecewiseStep",
+    "PowerStep",
     "ProgrammedDevice",
     "PulsedDevice",
     "SoftBounds",

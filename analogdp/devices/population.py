@@ -14,14 +14,13 @@ from analogdp.streams import Stream
 _NARROWEST_RANGE = 1e-4
 
 
-class PulsedSettings(DeviceSettings):
-    """A device whose normalised weight w moves by counted pulses between a lower and an upper bound around 0.
+class PopulationSettings(DeviceSettings):
+    """A device whose normalised weight w moves by counted pulses between a lower bound <= 0 and an upper one > 0.
 
     ``*_spread`` is device to device, relative to the nominal value, drawn once; ``cycle_noise`` is drawn at every
     pulse.
     """
 
-    step: float = Field(gt=0, le=2, description="nominal change of w by one pulse at w = 0 (dw_min)")
     asymmetry: float = Field(
         default=0.0,
         ge=-1,
@@ -29,7 +28,7 @@ class PulsedSettings(DeviceSettings):
         description="> 0: down steps are smaller by this share of a step; < 0: up steps (up_down)",
     )
     upper: float = Field(default=1.0, gt=0, le=10, description="nominal upper bound of w (w_max)")
-    lower: float = Field(default=-1.0, lt=0, ge=-10, description="nominal lower bound of w (w_min)")
+    lower: float = Field(default=-1.0, le=0, ge=-10, description="nominal lower bound of w (w_min)")
     step_spread: Ratio = Field(default=0.0, ge=0, le=5, description="of the step, the same for up and down")
     step_distribution: Literal["normal", "lognormal"] = Field(
         default="normal", description="of the step from device to device"
@@ -60,15 +59,38 @@ class PulsedSettings(DeviceSettings):
         default=None, gt=0, description="how long a read integrates that has this read noise; null: not known"
     )
 
+    unidirectional: bool = Field(
+        default=False, description="pulses only raise the conductance; a cell is lowered by a reset of all of it"
+    )
+    reset_weight: float | None = Field(
+        default=None, ge=-10, le=10, description="weight that a reset leaves on average; null: no reset is known"
+    )
+    reset_std: float = Field(default=0.0, ge=0, le=10, description="its spread from reset to reset and cell to cell")
+
+    @property
+    def nominal_step(self) -> float:
+        """Nominal change of w by one pulse at w = 0."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how long a step is")
+
     def tensors_per_cell(self) -> int:
         """Stored weight, two steps and two bounds; and the visible weight if it differs."""
         return 6 if self.write_noise else 5
 
 
+class PulsedSettings(PopulationSettings):
+    """A device described by the step at weight 0."""
+
+    step: float = Field(gt=0, le=2, description="nominal change of w by one pulse at w = 0 (dw_min)")
+
+    @property
+    def nominal_step(self) -> float:
+        return self.step
+
+
 def draw_population(
-    settings: PulsedSettings, shape: tuple[int, ...], floor: float, stream: Stream
+    settings: PopulationSettings, shape: tuple[int, ...], floor: float, stream: Stream
 ) -> dict[str, Tensor]:
-    """Fabricate devices: ``step_up`` > 0, ``step_down`` < 0 (signed), ``upper`` > 0 and ``lower`` < 0.
+    """Fabricate devices: ``step_up`` > 0, ``step_down`` < 0 (signed), ``upper`` > 0 and ``lower`` <= 0.
 
     With xi ~ N(0, 1), g = 1 + spread xi or exp(spread xi), r = asymmetry_spread xi and asymmetry u, all of the
     normalised weight (Gokmen & Vlasov 2016):
@@ -89,8 +111,8 @@ def draw_population(
     size = normal("step").mul_(settings.step_spread)
     size = size.exp_() if settings.step_distribution == "lognormal" else size.add_(1.0)
     lean = normal("asymmetry").mul_(settings.asymmetry_spread)
-    up = (size + lean).add_(min(settings.asymmetry, 0.0)).abs_().mul_(settings.step)
-    down = size.sub_(lean).sub_(max(settings.asymmetry, 0.0)).abs_().mul_(-settings.step)
+    up = (size + lean).add_(min(settings.asymmetry, 0.0)).abs_().mul_(settings.nominal_step)
+    down = size.sub_(lean).sub_(max(settings.asymmetry, 0.0)).abs_().mul_(-settings.nominal_step)
     upper = normal("upper").mul_(settings.upper_spread).add_(1.0).abs_().clamp_(min=_NARROWEST_RANGE)
     lower = normal("lower").mul_(settings.lower_spread).add_(1.0).abs_().clamp_(min=_NARROWEST_RANGE)
     upper.mul_(settings.upper)

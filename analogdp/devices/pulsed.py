@@ -27,7 +27,7 @@ from torch import Tensor
 
 from analogdp.devices.base import DeviceModel, DeviceSettings, DeviceState, WritePulse
 from analogdp.devices.moments import change_moments, furthest_points, reflected_share
-from analogdp.devices.population import PulsedSettings, draw_population
+from analogdp.devices.population import PopulationSettings, PulsedSettings, draw_population
 from analogdp.streams import Stream
 
 _QUIET = 0.4
@@ -47,7 +47,7 @@ class PulsedDevice(DeviceModel):
     """Whether the mean step vanishes at the bound it leads to."""
 
     def __init__(
-        self, parameters: PulsedSettings, low: float, high: float, write_pulse: WritePulse | None = None
+        self, parameters: PopulationSettings, low: float, high: float, write_pulse: WritePulse | None = None
     ) -> None:
         super().__init__(low, high, write_pulse)
         self.parameters = parameters
@@ -58,7 +58,7 @@ class PulsedDevice(DeviceModel):
 
     @classmethod
     def build(cls, parameters: DeviceSettings, low: float, high: float, write_pulse: WritePulse | None = None) -> Self:
-        if not isinstance(parameters, cls.Settings) or not isinstance(parameters, PulsedSettings):
+        if not isinstance(parameters, cls.Settings) or not isinstance(parameters, PopulationSettings):
             raise TypeError(f"{cls.__name__} takes {cls.Settings.__name__}, not {type(parameters).__name__}")
         return cls(parameters, low, high, write_pulse)
 
@@ -75,6 +75,21 @@ class PulsedDevice(DeviceModel):
             rising: 1 where the pulses are up, 0 elsewhere.
         """
         return None
+
+    def change(
+        self, weight: Tensor, step: Tensor, pulses: Tensor, parameters: dict[str, Tensor], rising: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of what ``pulses`` >= 0 pulses do, without regard to the bounds, in new tensors.
+
+        Args:
+            weight: normalised weight before the pulses.
+            step: of each cell in the direction of its pulses, signed.
+            pulses: how many; 0 gives exactly (0, 0).
+            parameters: of the cells.
+            rising: 1 where the pulses are up, 0 elsewhere.
+        """
+        own = self.parameters
+        return change_moments(weight, step, self.slope(parameters, rising), pulses, own.cycle_noise, self.additive)
 
     def sample(self, shape: tuple[int, ...], stream: Stream) -> DeviceState:
         """Cells at weight 0 with no write noise yet."""
@@ -99,8 +114,7 @@ class PulsedDevice(DeviceModel):
         pulses = count.abs()
         rising = count.clamp(0.0, 1.0)
         step = torch.lerp(parameters["step_down"], parameters["step_up"], rising)
-        slope = self.slope(parameters, rising)
-        mean, std = change_moments(stored, step, slope, pulses, self.parameters.cycle_noise, self.additive)
+        mean, std = self.change(stored, step, pulses, parameters, rising)
         if self.parameters.cycle_noise:
             mean.addcmul_(stream.child("cycle").normal(tuple(stored.shape[1:])), std)
         if self.stops_short:
@@ -116,8 +130,23 @@ class PulsedDevice(DeviceModel):
             torch.add(change((weight - self.floor) * self.siemens) / self.siemens, self.floor, out=weight)
 
     @property
+    def unidirectional(self) -> bool:
+        return self.parameters.unidirectional
+
+    def reset(self, state: DeviceState, chosen: Tensor, stream: Stream) -> None:
+        """Put the chosen cells at the card's ``reset_weight``, each with an error of its own, within its bounds."""
+        own, stored = self.parameters, state.variables["stored"]
+        if own.reset_weight is None:
+            super().reset(state, chosen, stream)
+            return
+        drawn = stream.child("reset").normal(tuple(stored.shape[1:])).mul_(own.reset_std).add_(own.reset_weight)
+        stored.copy_(torch.where(chosen, drawn, stored))
+        self._keep_within_bounds(state)
+        self._show(state, chosen.to(stored.dtype), stream)
+
+    @property
     def increment(self) -> float:
-        return self.parameters.step * self.siemens
+        return self.parameters.nominal_step * self.siemens
 
     @property
     def zero(self) -> float:
@@ -154,6 +183,6 @@ class PulsedDevice(DeviceModel):
         if not self.parameters.write_noise:
             return
         stored, visible = state.variables["stored"], state.variables["visible"]
-        std = self.parameters.write_noise * self.parameters.step
+        std = self.parameters.write_noise * self.parameters.nominal_step
         shown = stream.child("show").normal(tuple(stored.shape[1:])).mul_(std).add_(stored).clamp_(min=self.floor)
         visible.lerp_(shown, torch.ones_like(stored) if pulses is None else pulses.clamp(max=1.0))

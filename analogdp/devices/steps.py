@@ -36,6 +36,7 @@ class ConstantStep(PulsedDevice):
 class LinearStepSettings(PulsedSettings):
     """Parameters of cells whose step falls linearly with the weight."""
 
+    lower: float = Field(default=-1.0, lt=0, ge=-10, description="nominal lower bound of w (w_min)")
     slope_up: Ratio = Field(
         default=0.0, ge=0, le=1, description="share of the up step that is lost at the upper bound (gamma)"
     )
@@ -103,6 +104,7 @@ class LinearStep(PulsedDevice):
 class SoftBoundsSettings(PulsedSettings):
     """Parameters of cells whose step vanishes at the bound it leads to."""
 
+    lower: float = Field(default=-1.0, lt=0, ge=-10, description="nominal lower bound of w (w_min)")
     reference: Literal["zero", "symmetry_point"] = Field(
         default="zero",
         description="where the fixed reference cell of a pair is put: weight 0, or each device's symmetry point",

@@ -6,10 +6,27 @@ import pytest
 import torch
 
 from analogdp import registry
+from analogdp.devices import PulsedDevice
 from analogdp.devices.population import PulsedSettings, draw_population, symmetry_point
 from analogdp.streams import Stream
 
 CELLS = 40_000
+EXPONENTIAL = {
+    "factor_up": 0.1,
+    "factor_down": 0.1,
+    "exponent_up": 2.0,
+    "exponent_down": 2.0,
+    "scale": 0.5,
+    "offset": 0.0,
+}
+LAWS: dict[str, dict[str, object]] = {
+    "exponential": {"step": 0.01, **EXPONENTIAL},
+    "power": {"step": 0.01, "exponent_up": 2.0, "exponent_down": 2.0},
+    "neurosim": {"pulses": 100.0},
+    "piecewise": {"step": 0.01, "steps_up": (2.0, 1.0), "steps_down": (1.0, 2.0)},
+}
+"""What a model needs to be told; the others need a step alone."""
+PULSED = [name for name in registry.devices.names() if issubclass(registry.devices.get(name), PulsedDevice)]
 
 
 def population(chips: tuple[int, ...] = (0,), floor: float = -100.0, **changes: object) -> dict[str, torch.Tensor]:
@@ -66,7 +83,7 @@ def test_steps_up_and_down_are_equal_at_the_symmetry_point() -> None:
     torch.testing.assert_close(up, -down)
 
 
-@pytest.mark.parametrize("model", registry.devices.names())
+@pytest.mark.parametrize("model", PULSED)
 @pytest.mark.parametrize(
     "changes",
     [{}, {"write_noise": 1.0}, {"reference_std": 0.1}, {"reference": "symmetry_point", "write_noise": 1.0}],
@@ -75,8 +92,14 @@ def test_steps_up_and_down_are_equal_at_the_symmetry_point() -> None:
 def test_the_numbers_of_a_cell_are_those_that_fabrication_makes(model: str, changes: dict[str, object]) -> None:
     kind = registry.devices.get(model)
     own = {key: value for key, value in changes.items() if key in kind.Settings.model_fields}
-    settings = kind.Settings.model_validate({"step": 0.01, **own})
+    settings = kind.Settings.model_validate(LAWS.get(model, {"step": 0.01}) | own)
     device, stream = kind.build(settings, 40e-6, 90e-6), Stream(3, "cells")
     state = device.sample((1, 4, 5), stream)
     made = [*state.variables.values(), *state.parameters.values(), device.reference(state, stream)]
     assert settings.tensors_per_cell() == sum(tensor.numel() == 20 for tensor in made)
+
+
+def test_a_range_may_begin_at_weight_zero() -> None:
+    cells = population(lower=0.0, upper=2.0, lower_spread=0.3, floor=0.0)
+    assert (cells["lower"] == 0).all()
+    assert_moments(cells["upper"], 2.0, 0.0)
