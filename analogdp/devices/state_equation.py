@@ -19,11 +19,13 @@ from analogdp.scenario.quantities import Ratio, Time, Voltage
 from analogdp.streams import Stream
 
 _PHASES = 64
-"""Voltages that stand for the rising half of a shaped pulse; its falling half is the mirror image."""
+"""Voltages that stand for a shaped pulse; its falling half is the mirror image of the rising one."""
 _PIECES = 8
 """Pieces of a write between which a diffusing state gets its noise."""
 _NEARBY = 2.0**-10
 """Share of the range over which the slope of a flow is taken."""
+
+_NO_PULSE = Problem("write_pulse", "is required by a model with a state equation: {up, down, width}")
 
 
 class StateEquationSettings(DeviceSettings):
@@ -79,18 +81,19 @@ class StateEquationDevice(DeviceModel):
         self.pulses = write_pulse
         self.parameters = parameters
         self.lowest, self.highest = self.bounds
-        phases = (torch.arange(_PHASES, dtype=torch.float64) + 0.5) / _PHASES
-        shapes = {"rectangular": torch.ones(1), "triangular": phases, "sine": torch.sin(phases * math.pi / 2)}
-        self._shape = shapes[write_pulse.shape].double()
+        self._shape, self._weights = _shape(write_pulse.shape)
 
     @classmethod
     def build(cls, parameters: DeviceSettings, low: float, high: float, write_pulse: WritePulse | None = None) -> Self:
         if not isinstance(parameters, cls.Settings) or not isinstance(parameters, StateEquationSettings):
             raise TypeError(f"{cls.__name__} takes {cls.Settings.__name__}, not {type(parameters).__name__}")
-        found = cls.problems(parameters, low, high, write_pulse)
-        if found or write_pulse is None:
+        if write_pulse is None:
+            raise InputError(str(_NO_PULSE))
+        device = cls(parameters, low, high, write_pulse)
+        found = device._problems()
+        if found:
             raise InputError("; ".join(map(str, found)))
-        return cls(parameters, low, high, write_pulse)
+        return device
 
     @classmethod
     def problems(
@@ -98,10 +101,11 @@ class StateEquationDevice(DeviceModel):
     ) -> list[Problem]:
         if not isinstance(parameters, StateEquationSettings):
             return []
-        if write_pulse is None:
-            return [Problem("write_pulse", "is required by a model with a state equation: {up, down, width}")]
-        device = cls(parameters, low, high, write_pulse)
-        return list(device._excessive_voltages()) or list(device._unreachable_range()) or list(device._useless_pulses())
+        return [_NO_PULSE] if write_pulse is None else cls(parameters, low, high, write_pulse)._problems()
+
+    def _problems(self) -> list[Problem]:
+        """The first kind of problems; each kind makes sense only without the one before."""
+        return list(self._excessive_voltages()) or list(self._unreachable_range()) or list(self._useless_pulses())
 
     def _excessive_voltages(self) -> Iterator[Problem]:
         for name, voltage in (("up", self.pulses.up), ("down", self.pulses.down)):
@@ -181,11 +185,11 @@ class StateEquationDevice(DeviceModel):
         parameters = {"lower": lower, "upper": upper, "rate": rate, "threshold": threshold}
         for name, voltage in (("speed_up", self.pulses.up), ("speed_down", self.pulses.down)):
             levels = self._shape * voltage
-            nominal = self.drive(levels, 1.0).sum().item()
+            nominal = (self.drive(levels, 1.0) * self._weights).sum().item()
             speed = torch.zeros_like(rate)
-            for level in levels.tolist():
-                speed.add_(self.drive(torch.full_like(rate, level), threshold))
-            parameters[name] = speed.mul_(rate).div_(nominal)
+            for level, weight in zip(levels.tolist(), self._weights.tolist(), strict=True):
+                speed.add_(self.drive(torch.full_like(rate, level), threshold), alpha=weight / nominal)
+            parameters[name] = speed.mul_(rate)
         state = torch.full_like(rate, float(self._middle))
         return DeviceState({"state": state.clamp_(lower, upper)}, parameters)
 
@@ -313,7 +317,7 @@ class StateEquationDevice(DeviceModel):
     def _averaged(self, amplitude: float) -> Callable[[Tensor], Tensor]:
         """The flow of a nominal cell averaged over the shape of a pulse."""
         voltages = self._shape * amplitude
-        return lambda nodes: (self.profile(nodes.unsqueeze(1), voltages) * self.drive(voltages, 1.0)).mean(1)
+        return lambda nodes: self.profile(nodes.unsqueeze(1), voltages) @ (self.drive(voltages, 1.0) * self._weights)
 
     def _nominal(self, x: Tensor) -> Tensor:
         return self.chord(x, self.parameters.read_voltage)
@@ -329,6 +333,15 @@ class StateEquationDevice(DeviceModel):
         x.addcmul_(stream.normal(tuple(x.shape[1:])).mul_(self.diffusion(x, voltage)), seconds.sqrt())
         x.sub_(lower).abs_().add_(lower)
         x.sub_(upper).abs_().neg_().add_(upper).clamp_(lower, upper)
+
+
+def _shape(name: str) -> tuple[Tensor, Tensor]:
+    """Voltages of a pulse relative to its amplitude, and the share of its time at each; most near the peak, where most moves."""
+    if name == "rectangular":
+        return torch.ones(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    before_peak = (torch.arange(_PHASES, dtype=torch.float64) + 0.5) / _PHASES
+    phases, weights = 1 - before_peak**3, before_peak**2
+    return phases if name == "triangular" else torch.sin(phases * math.pi / 2), weights / weights.sum()
 
 
 def _beyond(voltage: float, limit: float) -> str:
