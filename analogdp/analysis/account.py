@@ -53,7 +53,8 @@ class History:
         steps = [row["settle_steps_mean"] for row in rows if row.get("settle_steps_mean") is not None]
         counted = any(row.get("write_energy") is not None for row in rows)
         mean = sum(steps) / len(steps) if steps else None
-        return cls(samples, mean, total("pulses_up", "pulses_down"), total("write_energy") if counted else None)
+        pulses = total("pulses_up", "pulses_down")
+        return cls(samples, mean, pulses, total("write_energy") if counted or not pulses else None)
 
 
 @dataclass(frozen=True)

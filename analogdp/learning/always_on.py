@@ -35,6 +35,7 @@ from analogdp.scenario.quantities import Time
 from analogdp.scenario.schema import LearningSettings, Scenario
 from analogdp.scenario.settings import NameIn
 from analogdp.streams import Stream
+from analogdp.synapses.base import UpdateReport
 
 DWELL_TAUS = (4, 4)
 """Default dwell in membrane time constants: a constant, and for each layer above the input, as errors pass through all."""
@@ -193,7 +194,7 @@ class AlwaysOnTrainer(Epochs):
         self.simulation.switch(inputs, targets, self._beta)
         self.simulation.watcher = self.watch(self.update)
         try:
-            earlier, pulses = self._dwell()
+            earlier, report = self._dwell()
         finally:
             self.simulation.watcher = None
         self._refuse_divergence(inputs, targets)
@@ -202,7 +203,7 @@ class AlwaysOnTrainer(Epochs):
         prediction = field.prediction(field.output_drive)
         loss = self.network.loss.value(prediction, targets)
         correct = None if labels is None else prediction.argmax(-1) == labels
-        self._sums.add(loss, correct, self._before.drift(), earlier, self._errors(), pulses, self._messages())
+        self._sums.add(loss, correct, self._before.drift(), earlier, self._errors(), report, self._messages())
         self.update += 1
         accuracy = None if correct is None else float(correct.to(loss.dtype).mean())
         epoch = (self.update - 1) // self.updates_per_epoch + 1
@@ -260,18 +261,17 @@ class AlwaysOnTrainer(Epochs):
         labels = None if data.train_labels is None else data.train_labels[rows]
         return data.train_inputs[rows].unsqueeze(0), data.train_targets[rows].unsqueeze(0), labels
 
-    def _dwell(self) -> tuple[Tensor, Tensor]:
-        """Let time pass; returns the errors a membrane time constant before the end, and all pulses ``(2, chips)``."""
+    def _dwell(self) -> tuple[Tensor, UpdateReport | None]:
+        """Let time pass; returns the errors a membrane time constant before the end, and what all writes cost."""
         looked = max(0, self._steps - self._tau_steps)
-        pulses = torch.zeros(2, self.network.chips, dtype=torch.float64, device=self.network.device)
+        report: UpdateReport | None = None
         for step in range(self._steps):
             if step == looked:
                 earlier = self._errors()
             self.simulation.advance(1)
-            if report := self._weights.follow():
-                pulses[0] += report.pulses_up
-                pulses[1] += report.pulses_down
-        return earlier, pulses
+            if written := self._weights.follow():
+                report = written if report is None else report + written
+        return earlier, report
 
     def _errors(self) -> Tensor:
         """The errors that came furthest: those of the first layer, ``(chips, batch, units)``."""

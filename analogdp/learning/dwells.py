@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from analogdp.dynamics import Simulation
+from analogdp.learning.evaluation import WRITES, add_writes, write_columns
 from analogdp.learning.slow_weights import SlowWeights
 from analogdp.network import Network
+from analogdp.synapses.base import UpdateReport
 
 
 class Moment:
@@ -64,7 +66,8 @@ class DwellSums:
 
     _NAMES = (
         *("samples", "loss", "correct", "dwells", "drift", "errors_moved", "errors"),
-        *("messages_up", "messages_down", "pulses_up", "pulses_down"),
+        *("messages_up", "messages_down"),
+        *WRITES,
     )
 
     def __init__(self, chips: int, classifies: bool, device: torch.device) -> None:
@@ -78,7 +81,7 @@ class DwellSums:
         drift: Tensor,
         earlier: Tensor,
         errors: Tensor,
-        pulses: Tensor,
+        report: UpdateReport | None,
         messages: Tensor | None,
     ) -> None:
         """Add one dwell.
@@ -87,7 +90,7 @@ class DwellSums:
             loss, correct: at its end, ``(chips, batch)``.
             drift: of the weights, ``(chips,)``.
             earlier, errors: of the first layer, shortly before and at its end, ``(chips, batch, units)``.
-            pulses: up and down, ``(2, chips)``.
+            report: what its writes cost, if there were any.
             messages: events up and down, ``(2, chips, batch)``, if messages are events.
         """
         values = self._values
@@ -97,8 +100,8 @@ class DwellSums:
         values["drift"] += drift
         values["errors_moved"] += torch.linalg.vector_norm(errors - earlier, dim=(1, 2))
         values["errors"] += torch.linalg.vector_norm(errors, dim=(1, 2))
-        values["pulses_up"] += pulses[0]
-        values["pulses_down"] += pulses[1]
+        if report is not None:
+            add_writes(values, report)
         if messages is not None:
             values["messages_up"] += messages[0].sum(1)
             values["messages_down"] += messages[1].sum(1)
@@ -119,7 +122,7 @@ class DwellSums:
             columns["messages_up"], columns["messages_down"] = (
                 sums[name] / sums["samples"] for name in ("messages_up", "messages_down")
             )
-        columns["pulses_up"], columns["pulses_down"] = sums["pulses_up"], sums["pulses_down"]
+        columns |= write_columns(sums)
         return {name: value.tolist() for name, value in columns.items()}
 
     def clear(self) -> None:

@@ -62,12 +62,30 @@ def evaluate(
     return Evaluation(loss / len(inputs), None if labels is None else correct / len(inputs))
 
 
+WRITES = ("pulses_up", "pulses_down", "write_energy")
+"""Sums over writes: the pulses, and their energy in joules."""
+
+
+def add_writes(sums: dict[str, Tensor], report: UpdateReport) -> None:
+    """Add what an update cost to the sums of :data:`WRITES`."""
+    sums["pulses_up"] += report.pulses_up
+    sums["pulses_down"] += report.pulses_down
+    if report.energy is not None:
+        sums["write_energy"] += report.energy
+
+
+def write_columns(sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Sums of writes for the metrics; the energy only where there is any."""
+    return {name: sums[name] for name in WRITES if name != "write_energy" or bool(sums[name].any())}
+
+
 class Interval:
     """Sums over the training since the last evaluation, for each chip, kept on the device until they are asked for."""
 
     _NAMES = (
         *("samples", "loss", "correct", "steps", "settled"),
-        *("messages_up", "messages_down", "pulses_up", "pulses_down"),
+        *("messages_up", "messages_down"),
+        *WRITES,
     )
 
     def __init__(self, chips: int, device: torch.device) -> None:
@@ -97,8 +115,7 @@ class Interval:
             self._classifies = True
             sums["correct"] += correct.sum(1)
         if report is not None:
-            sums["pulses_up"] += report.pulses_up
-            sums["pulses_down"] += report.pulses_down
+            add_writes(sums, report)
 
     def columns(self) -> dict[str, list[float]]:
         """Metric columns; none before the first batch."""
@@ -118,7 +135,7 @@ class Interval:
                 sums["messages_up"] / samples,
                 sums["messages_down"] / samples,
             )
-        columns["pulses_up"], columns["pulses_down"] = sums["pulses_up"], sums["pulses_down"]
+        columns |= write_columns(sums)
         return {name: value.tolist() for name, value in columns.items()}
 
     def tensors(self) -> dict[str, Tensor]:

@@ -167,4 +167,6 @@ def test_a_history_is_a_mean_over_chips() -> None:
         for _ in range(3)
     ]
     assert History.of(rows, 7) == History(7, 20.5, 30.0, pytest.approx(6e-9))
-    assert History.of(rows[:2], 7) == History(7, None, 0.0, None)
+    assert History.of(rows[:2], 7) == History(7, None, 0.0, 0.0)
+    unknown = [{**row, "write_energy": None} for row in rows]
+    assert History.of(unknown, 7).write_energy is None

@@ -59,6 +59,15 @@ def test_an_interval_averages_over_samples_and_adds_up_pulses():
     assert columns["settle_steps_max"] == [20.0, 10.0]
     assert columns["settled_fraction"] == [0.5, 1.0]
     assert (columns["pulses_up"], columns["pulses_down"]) == ([6.0, 8.0], [2.0, 0.0])
+    assert "write_energy" not in columns, "no card has stated the voltages"
+
+
+def test_an_interval_adds_up_the_energy_of_writes():
+    interval, ones = Interval(2, torch.device("cpu")), torch.ones(2, 3)
+    report = UpdateReport(ones[:, 0], ones[:, 0], torch.tensor([1e-12, 3e-12], dtype=torch.float64))
+    for _ in range(2):
+        interval.add(ones, None, Settling((), ones, 7, torch.tensor([7, 7]), None), report)
+    assert interval.columns()["write_energy"] == pytest.approx([2e-12, 6e-12])
 
 
 def test_an_interval_without_batches_has_nothing_to_report_and_survives_a_checkpoint():
