@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ from typing import Any
 import torch
 
 from analogdp import registry
+from analogdp.analysis import EnergyReport, History, account
+from analogdp.data import Dataset
 from analogdp.data import load as load_data
+from analogdp.dynamics import Diverged
 from analogdp.errors import InputError, RunError
+from analogdp.files import write_text
 from analogdp.network import Network, build, resolve_device
 from analogdp.reports import write_report
 from analogdp.runs import (
@@ -76,7 +81,7 @@ class Result:
             RunError: there is no good checkpoint.
             InputError: the run's data or device is not there.
         """
-        trainer, network = _prepare(_as_recorded(self.scenario, self.manifest))
+        trainer, network, _ = _prepare(_as_recorded(self.scenario, self.manifest))
         checkpoint = load_newest(self._run.checkpoints, _ignore)
         if checkpoint is None:
             raise RunError(f"{self.directory} has no checkpoint yet; go on with: analogdp resume {self.directory}")
@@ -116,6 +121,15 @@ class Result:
             InputError: the run has not ended yet, or the file is damaged.
         """
         return read_recordings(self._run.recordings) if self.scenario.record else []
+
+    @cached_property
+    def energy(self) -> EnergyReport | None:
+        """What the chip would take and has taken, part by part; None until the run has ended.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        return EnergyReport.read(self._run.energy)
 
     def _mean(self, column: str) -> float | None:
         found = mean_and_spread(self.final, column)
@@ -164,7 +178,7 @@ def run(
     placed = _placed(scenario, threads=threads_for(scenario))
     folder = source.resolve().parent if source else Path.cwd()
     with computing_with(threads_for(placed)):
-        trainer, network = _prepare(placed)
+        trainer, network, data = _prepare(placed)
         manifest = new_manifest(scenario.name, scenario.seed, placed.run.device, torch.get_num_threads(), folder)
         files = {SCENARIO: dump_scenario(scenario), MANIFEST: manifest.to_json()}
         target = Path(out) if out else None
@@ -174,7 +188,7 @@ def run(
             place = target or f"in {scenario.run.directory}"
             raise RunError(f"cannot make a run directory {place}: {error.strerror or error}") from error
         with made.locked():
-            return _carry_out(made, scenario, trainer, network, observer)
+            return _carry_out(made, scenario, trainer, network, data, observer)
 
 
 def resume(directory: Path | str, *, progress: Observer | None = None) -> Result:
@@ -201,9 +215,9 @@ def resume(directory: Path | str, *, progress: Observer | None = None) -> Result
         placed = _as_recorded(scenario, manifest)
         refuse_if_too_large(placed)
         with computing_with(manifest.threads):
-            trainer, network = _prepare(placed)
+            trainer, network, data = _prepare(placed)
             change_manifest(made, resumed=[*manifest.resumed, now()])
-            return _carry_out(made, scenario, trainer, network, observer)
+            return _carry_out(made, scenario, trainer, network, data, observer)
 
 
 def open_run(directory: Path | str) -> Result:
@@ -217,9 +231,10 @@ def open_run(directory: Path | str) -> Result:
 
 
 def _carry_out(
-    made: RunDirectory, scenario: Scenario, trainer: Learner, network: Network, observer: Observer
+    made: RunDirectory, scenario: Scenario, trainer: Learner, network: Network, data: Dataset, observer: Observer
 ) -> Result:
     def export() -> list[Path]:
+        _write_account(made, scenario, trainer, network, data)
         written = (registry.exporters.get(name)(network, scenario, made.path) for name in scenario.export)
         return [path for path in written if path is not None]
 
@@ -231,10 +246,19 @@ def _carry_out(
     return Result(made, scenario, network)
 
 
-def _prepare(scenario: Scenario) -> tuple[Learner, Network]:
+def _write_account(made: RunDirectory, scenario: Scenario, trainer: Learner, network: Network, data: Dataset) -> None:
+    """Keep what the chip took; a network that diverges has none."""
+    epochs, more = divmod(trainer.update, trainer.updates_per_epoch)
+    samples = epochs * len(data.train_inputs) + more * scenario.learning.batch
+    history = History.of(Journal(made.journal).rows(), samples)
+    with suppress(Diverged):
+        write_text(made.energy, account(network, scenario, data, history).to_json())
+
+
+def _prepare(scenario: Scenario) -> tuple[Learner, Network, Dataset]:
     data = load_data(scenario.data, scenario.seed)
     network = build(scenario)
-    return registry.trainers.get(scenario.learning.mode)(scenario, network, data), network
+    return registry.trainers.get(scenario.learning.mode)(scenario, network, data), network, data
 
 
 def _placed(scenario: Scenario, **changes: Any) -> Scenario:

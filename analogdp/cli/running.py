@@ -69,8 +69,9 @@ def list_runs(
 
 
 def show(directory: RunArgument) -> None:
-    """Show a run: its scenario, how it went, its final metrics and its files."""
+    """Show a run: its scenario, how it went, its final metrics, the energy that it took, and its files."""
     from analogdp import api
+    from analogdp.reports.energy import HEADER, energy_rows
 
     result = api.open_run(directory)
     manifest, scenario = result.manifest, result.scenario
@@ -93,6 +94,9 @@ def show(directory: RunArgument) -> None:
         typer.echo("")
         names = list(result.final[0])
         table(names, [[_number(row.get(name)) for name in names] for row in result.final])
+    if result.energy is not None and result.energy.stated:
+        typer.echo("")
+        table(HEADER, energy_rows(result.energy))
     typer.echo("")
     table(("file", "size", "state"), _files(result))
 

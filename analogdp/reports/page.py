@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from analogdp.reports.cells import CrossbarSummary
 from analogdp.reports.curves import Chart
+from analogdp.reports.energy import energy_section
 from analogdp.reports.facts import Fact, Row, card_rows, file_rows, headline, provenance_rows, status
 from analogdp.reports.figures import chart_figure, distribution_figure, trace_figure, weight_maps, write_maps
 from analogdp.reports.source import RunFiles
@@ -53,6 +54,7 @@ def page(
         _traces(traces),
         _crossbars(crossbars, omitted),
         _cards(crossbars),
+        _Part(energy_section(run.energy), {}),
         _origin(run),
     ]
     figures = {place: figure for part in parts for place, figure in part.figures.items()}

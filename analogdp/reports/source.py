@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from analogdp.analysis import EnergyReport
 from analogdp.errors import InputError
-from analogdp.runs.directory import CONDUCTANCES, JOURNAL, MANIFEST, METRICS, RECORDINGS, SCENARIO
+from analogdp.runs.directory import CONDUCTANCES, ENERGY, JOURNAL, MANIFEST, METRICS, RECORDINGS, SCENARIO
 from analogdp.runs.metrics import Journal, as_table
 from analogdp.scenario.yaml import read_yaml
 
@@ -86,6 +87,7 @@ class RunFiles:
         metrics: the evaluations.
         conductances: the file of the trained crossbars, or None if the run has none.
         recordings: the file of the traces, or None if the run has none.
+        energy: the account of energy and time, or None if the run has none.
     """
 
     directory: Path
@@ -95,6 +97,7 @@ class RunFiles:
     metrics: Metrics
     conductances: Path | None
     recordings: Path | None
+    energy: EnergyReport | None
 
 
 def read_run(directory: Path) -> RunFiles:
@@ -115,6 +118,7 @@ def read_run(directory: Path) -> RunFiles:
         metrics=_read_metrics(directory, omit=() if _settles(scenario) else ("settled_fraction",)),
         conductances=_if_there(directory / CONDUCTANCES),
         recordings=_if_there(directory / RECORDINGS),
+        energy=EnergyReport.read(directory / ENERGY),
     )
 
 

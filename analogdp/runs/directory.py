@@ -23,6 +23,7 @@ JOURNAL = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 CONDUCTANCES = "conductances.h5"
 RECORDINGS = "recordings.h5"
+ENERGY = "energy.json"
 SPOOLS = ".recordings"
 REPORT = "report.html"
 PLOTS = "plots"
@@ -123,6 +124,11 @@ class RunDirectory:
     def recordings(self) -> Path:
         """The traces, once the run has ended, if the scenario records any."""
         return self.path / RECORDINGS
+
+    @property
+    def energy(self) -> Path:
+        """The account of energy and time, once the run has ended."""
+        return self.path / ENERGY
 
     @property
     def spools(self) -> Path:
