@@ -121,6 +121,7 @@ class Synapse(nn.Module, ABC):
         volatile: whether :meth:`relax` changes anything.
         calibrated: whether converters take their range from :meth:`calibrate`, which then wants to see typical values
             at the start and after every epoch.
+        capturable: whether a read never looks at numbers on the host, so that it can be part of a CUDA graph.
         read_time: how many seconds a read integrates that has this synapse's noise, or None if reads have no noise or
             take no time; the dynamics scales the normal numbers of a read by sqrt(read_time / time step), so that a
             shorter step averages no noise away.
@@ -131,6 +132,7 @@ class Synapse(nn.Module, ABC):
     backward_noise: NoiseNumbers = NoiseNumbers()
     volatile: bool = False
     calibrated: bool = False
+    capturable: bool = True
     read_time: float | None = None
 
     def __init__(self, chips: int, inputs: int, outputs: int) -> None:
@@ -210,10 +212,11 @@ class Synapse(nn.Module, ABC):
     def calibrate(self, x: Tensor, e: Tensor) -> None:
         """Fit converter ranges to typical bottom-up inputs ``x`` and top-down inputs ``e``; nothing by default."""
 
-    def line_currents(self, stream: Stream) -> Tensor | None:
-        """Sum of the currents of all cells of each output line in a noisy read, in amperes per volt ``(chips, out)``.
+    def line_currents(self, stream: Stream | None) -> Tensor | None:
+        """Sum of the currents of all cells of each output line in a read, in amperes per volt ``(chips, out)``.
 
-        What a chip can measure of its own drift; None where there are no cells.
+        What a chip can measure of its own drift, with the noise of one read; ``stream=None`` is without noise. None where
+        there are no cells.
         """
         return None
 

@@ -75,6 +75,7 @@ class Crossbar(Synapse):
         self.backward_noise = self.reader.noise_numbers(BACKWARD)
         self.volatile = self.device.volatile
         self.calibrated = self.reader.calibrated
+        self.capturable = not settings.solves_at_reads(inputs, outputs)
         self.read_time = self.device.read_time
         self.programming: ProgrammingReport | None = None
         self.views = Views(settings, self.device, self.mapping)
@@ -168,18 +169,18 @@ class Crossbar(Synapse):
     def weights(self) -> Tensor:
         return self.views.forward.matrix
 
-    def line_currents(self, stream: Stream) -> Tensor:
+    def line_currents(self, stream: Stream | None) -> Tensor:
         state = self._state()
         conductance = self.device.conductance(state)
-        variance = self.device.read_variance(state)
-        if self.device.noisy_reads:
+        if stream is not None and self.device.noisy_reads:
+            variance = self.device.read_variance(state)
             deviation = self.device.read_noise if variance is None else variance.sqrt()
             conductance = conductance + self._own(stream).normal(tuple(conductance.shape[1:])) * deviation
         shares = conductance.new_tensor(self.mapping.coefficients).abs_().view(-1, 1)
         return (conductance[..., : self.outputs, :].sum(-1) * shares).sum(1)
 
     def compensate(self, gain: Tensor | None) -> None:
-        self.views.gain = None if gain is None else gain.unsqueeze(1)
+        self.views.gain = None if gain is None else self._gain.copy_(gain).unsqueeze(1)
         self._look()
 
     def conductances(self) -> ConductanceTable:
@@ -192,7 +193,7 @@ class Crossbar(Synapse):
             plus=self.mapping.unit(cells, 0),
             minus=minus,
             target_weights=self.target_weights,
-            weights=self.weights,
+            weights=self.views.seen(self._state(), reference, self.outputs),
             scale=self.mapping.scale,
             write_counts=counts if polarities == 2 else torch.cat((counts, torch.zeros_like(counts)), 1),
             tile=self.settings.tile,
@@ -226,6 +227,7 @@ class Crossbar(Synapse):
         carries = self.settings.write.rounding == "carry"
         self.register_buffer("carried", weights.new_zeros(self.chips, *shape) if carries else None)
         self.register_buffer("effective", torch.empty_like(self.target_weights), persistent=False)
+        self._gain = weights.new_ones(self.chips, self.outputs)  # Stays where it is: captured graphs go on reading it.
         wanted = mapping.wanted(weights, reference)
         if self._has_column:
             wanted = torch.cat((wanted, torch.full_like(wanted[..., :1, :], self.device.zero)), -2)
