@@ -50,10 +50,11 @@ def nodes(w: np.ndarray, d: int) -> np.ndarray:
 
 
 ALIKE = dict.fromkeys(("step_spread", "asymmetry_spread", "upper_spread", "lower_spread"), 0.0)
+LASTING = dict.fromkeys(("drift", "flicker_noise"))
 
 
 def shipped(name: str, **changes: Any) -> PulsedDevice:
-    device = load_card(name, ALIKE | changes).device()
+    device = load_card(name, {**ALIKE, **LASTING, **changes}).device()
     assert isinstance(device, PulsedDevice)
     return device
 
