@@ -85,7 +85,3 @@ class FlowDevice(PulsedDevice):
         steps = self.relative_step(middle, self.shape_parameters(bounds), torch.tensor([1.0, 0.0]))
         sizes = steps[:1] if self.unidirectional else steps
         return sizes.mean().item() * own.nominal_step * self.siemens
-
-    def shape_parameters(self, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
-        """``parameters`` with what the model's law adds to each cell's bounds without variation of its own."""
-        return parameters

@@ -74,8 +74,12 @@ class NeuroSim(PulsedDevice):
 
     def sample(self, shape: tuple[int, ...], stream: Stream) -> DeviceState:
         """Cells at weight 0; ``step_up`` and ``step_down`` are those there, ``rate_up`` and ``rate_down`` their slopes."""
-        state, own = super().sample(shape, stream), self.parameters
-        cells = state.parameters
+        state = super().sample(shape, stream)
+        state.parameters = self.shape_parameters(state.parameters)
+        return state
+
+    def shape_parameters(self, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+        own, cells = self.parameters, dict(parameters)
         span = cells["upper"] - cells["lower"]
         for way, label, leaves, sign in (
             ("up", own.nonlinearity_up, "lower", 1.0),
@@ -85,7 +89,7 @@ class NeuroSim(PulsedDevice):
             goal = (span * (sign * whole)).add_(cells[leaves])
             cells[f"rate_{way}"] = goal.reciprocal()
             cells[f"step_{way}"] = cells[f"step_{way}"] * share * goal.mul_(sign).div_(span)
-        return state
+        return cells
 
     @property
     def noise_at_bounds(self) -> float:

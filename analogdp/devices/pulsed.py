@@ -32,6 +32,8 @@ from analogdp.streams import Stream
 
 _QUIET = 0.4
 """Cycle noise, in mean steps, up to which hardly any pulse towards a bound moves a cell away from it."""
+_FURTHEST = 4.5
+"""Standard deviations of its total by which a walk goes beyond the ends of its way hardly ever."""
 
 
 class PulsedDevice(DeviceModel):
@@ -91,6 +93,10 @@ class PulsedDevice(DeviceModel):
         own = self.parameters
         return change_moments(weight, step, self.slope(parameters, rising), pulses, own.cycle_noise, self.additive)
 
+    def shape_parameters(self, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+        """``parameters`` with what the model's law adds to each cell's steps and bounds without variation of its own."""
+        return parameters
+
     def sample(self, shape: tuple[int, ...], stream: Stream) -> DeviceState:
         """Cells at weight 0 with no write noise yet."""
         parameters = draw_population(self.parameters, shape, self.floor, stream)
@@ -118,7 +124,7 @@ class PulsedDevice(DeviceModel):
         if self.parameters.cycle_noise:
             mean.addcmul_(stream.child("cycle").normal(tuple(stored.shape[1:])), std)
         if self.stops_short:
-            mean.add_(self._held_back(state, mean, std, pulses, stream))
+            self._hold_back(state, mean, std, pulses, stream)
         stored.add_(mean)
         if self.additive and self.rests_at_bounds and self.parameters.cycle_noise:
             self._reflect(state, pulses)
@@ -164,13 +170,25 @@ class PulsedDevice(DeviceModel):
         stored = state.variables["stored"]
         torch.clamp(stored, state.parameters["lower"], state.parameters["upper"], out=stored)
 
-    def _held_back(self, state: DeviceState, change: Tensor, std: Tensor, pulses: Tensor, stream: Stream) -> Tensor:
-        """What the bounds change in a noisy walk: outward steps that they stop are missing in its total."""
-        stored, parameters = state.variables["stored"], state.parameters
-        lowest, highest = furthest_points(change, std, pulses, stream.child("way").uniform(tuple(stored.shape[1:])))
-        above = highest.add_(stored).sub_(parameters["upper"]).clamp_(min=0.0)
-        below = lowest.add_(stored).sub_(parameters["lower"]).clamp_(max=0.0)
-        return above.add_(below).neg_()
+    def _hold_back(self, state: DeviceState, change: Tensor, std: Tensor, pulses: Tensor, stream: Stream) -> None:
+        """Take out of ``change`` what the bounds stop of a noisy walk: its outward steps there.
+
+        On the CPU, where finding them costs no synchronisation, only cells of several pulses that may get there are looked at.
+        """
+        ways = stream.child("way")
+        cells = (state.variables["stored"], change, std, pulses, state.parameters["upper"], state.parameters["lower"])
+        if change.device.type != "cpu":
+            change.sub_(_stopped(*cells, ways.uniform(tuple(change.shape[1:]))))
+            return
+        near = _may_reach_bounds(*cells).flatten(1).nonzero(as_tuple=True)
+        if len(near[0]) == 0:
+            return
+        # Each chip's cells take the first numbers of its own stream, however many the others take.
+        first = torch.searchsorted(near[0], torch.arange(len(change)))
+        rank = torch.arange(len(near[0])) - first[near[0]]
+        uniform = ways.uniform((int(rank.max()) + 1,))[near[0], rank]
+        chosen = (cell.flatten(1)[near] for cell in cells)
+        change.view(len(change), -1).index_put_(near, -_stopped(*chosen, uniform), accumulate=True)
 
     def _reflect(self, state: DeviceState, pulses: Tensor) -> None:
         """Bring cells that several pulses shook beyond a bound back, as far as stopping at every pulse would have."""
@@ -184,5 +202,26 @@ class PulsedDevice(DeviceModel):
             return
         stored, visible = state.variables["stored"], state.variables["visible"]
         std = self.parameters.write_noise * self.parameters.nominal_step
-        shown = stream.child("show").normal(tuple(stored.shape[1:])).mul_(std).add_(stored).clamp_(min=self.floor)
-        visible.lerp_(shown, torch.ones_like(stored) if pulses is None else pulses.clamp(max=1.0))
+        shown = stream.child("show").normal(tuple(stored.shape[1:]), std=std).add_(stored).clamp_(min=self.floor)
+        if pulses is None:
+            visible.copy_(shown)
+        else:
+            visible.lerp_(shown, pulses.clamp(max=1.0))
+
+
+def _may_reach_bounds(
+    weight: Tensor, change: Tensor, std: Tensor, pulses: Tensor, upper: Tensor, lower: Tensor
+) -> Tensor:
+    """Cells of several pulses whose way may touch a bound, but for one in 10^5."""
+    reach = change.abs().add_(std, alpha=_FURTHEST)
+    room = torch.minimum(upper - weight, weight - lower).sub_(reach)
+    return (room < 0).logical_and_(pulses > 1)
+
+
+def _stopped(
+    weight: Tensor, change: Tensor, std: Tensor, pulses: Tensor, upper: Tensor, lower: Tensor, uniform: Tensor
+) -> Tensor:
+    """What bounds add up to that stop outward steps of walks with these totals; ``uniform``: numbers in [0, 1)."""
+    lowest, highest = furthest_points(change, std, pulses, uniform)
+    above = highest.add_(weight).sub_(upper).clamp_(min=0.0)
+    return above.add_(lowest.add_(weight).sub_(lower).clamp_(max=0.0))

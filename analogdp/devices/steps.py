@@ -78,6 +78,11 @@ class LinearStep(PulsedDevice):
             state.parameters[name] = gamma.div_(state.parameters[bound])
         return state
 
+    def shape_parameters(self, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+        own = self.parameters
+        rates = {"rate_up": own.slope_up / parameters["upper"], "rate_down": own.slope_down / parameters["lower"]}
+        return parameters | rates
+
     @property
     def noise_at_bounds(self) -> float:
         own = self.parameters
