@@ -1,6 +1,15 @@
 """What leaves a run: exporters, registered by name, and readers for what they wrote."""
 
 from analogdp.exports.hdf5 import write_conductances
-from analogdp.exports.reading import Conductances, CrossbarConductances, Tile, read_conductances
+from analogdp.exports.programming import Programming
+from analogdp.exports.reading import Conductances, CrossbarConductances, LineResistances, Tile, read_conductances
 
-__all__ = ["Conductances", "CrossbarConductances", "Tile", "read_conductances", "write_conductances"]
+__all__ = [
+    "Conductances",
+    "CrossbarConductances",
+    "LineResistances",
+    "Programming",
+    "Tile",
+    "read_conductances",
+    "write_conductances",
+]

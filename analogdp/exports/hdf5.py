@@ -8,19 +8,33 @@ The layout of a file (format version 1); ``read_conductances`` of :mod:`analogdp
     /biases/<k>                      (chips, units): resting drives of the neurons above synapse k; absent without
     /synapses/<k>                    joins layer k to layer k+1. Attributes: word_lines, bit_lines, tile_word_lines,
                                      tile_bit_lines (the largest tile), tile_rows, tile_columns (the grid of tiles),
-                                     scale (weight per siemens), conductance_low, conductance_high (siemens)
+                                     scale (weight per siemens), conductance_low, conductance_high (siemens); shares of
+                                     the devices of a unit in its current, where several make up a cell; where lines have
+                                     resistance, word_line_resistance and bit_line_resistance between two cells,
+                                     source_resistance and sense_resistance (ohms)
     /synapses/<k>/device_card        the resolved device card, JSON text
     /synapses/<k>/chip_<c>/tile_<i>_<j>
                                      one physical array of differential pairs. Attributes: first_word_line,
                                      first_bit_line
         plus, minus                  conductances of the two cells of each pair, without read noise, in siemens
+        plus_devices, minus_devices  (devices, word lines, bit lines): those of single devices, where several make up a
+                                     cell; plus and minus are then their sums, weighted by their shares. Without
+                                     minus_devices where the minus cells are a reference
         target_weights               what the pair was asked to hold: initial weight plus every requested change
-        weights                      what the network reads: scale * (plus - minus)
-        plus_writes, minus_writes    pulses that each cell received since its fabrication
+        weights                      what the network reads: scale * (plus - minus), through the resistance of the lines
+        plus_writes, minus_writes    pulses that each cell received since its fabrication, all of its devices together
+    /synapses/<k>/programming        there where the initial weights were programmed by pulses. Attributes: method,
+                                     tolerance, budget, most_pulses, as the scenario says
+    /synapses/<k>/programming/chip_<c>
+                                     of all cells (devices of plus, then those of minus): arrays (cells, word lines, bit
+                                     lines). Attribute: energy (joules) of the pulses, if known
+        pulses, reads                how many each cell got
+        error                        conductance less the wanted one, in siemens
+        unfinished                   whether the cell was still out of tolerance at its last read; absent without reads
     /feedback/<k>                    as /synapses/<k>: crossbars of their own that carry messages down, from layer k+1 to
                                      layer k; absent where the synapses themselves are read backwards
 
-All arrays of a tile are laid out as the hardware is: rows are word lines (the inputs of the layer), columns are bit
+All arrays are laid out as the hardware is: rows are word lines (the inputs of the layer), columns are bit
 lines (its outputs). Every numeric data set has an attribute ``unit``. Texts are data sets because HDF5 limits an
 attribute to 64 KiB. Nothing is compressed and no times are stored, so equal networks give equal bytes.
 """
@@ -32,19 +46,19 @@ import platform
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
-from torch import Tensor
 
 from analogdp import __version__, registry
 from analogdp.errors import InputError
+from analogdp.exports.programming import write_programming
+from analogdp.exports.storage import physical, plain, write_array, write_text
 from analogdp.files import atomic_path
 from analogdp.network import Network
 from analogdp.scenario.loading import dump_scenario
 from analogdp.scenario.schema import Scenario
-from analogdp.synapses.base import ConductanceTable
+from analogdp.synapses import ConductanceTable, CrossbarSettings
 
 FORMAT = "analogdp conductances"
 FORMAT_VERSION = 1
@@ -63,6 +77,12 @@ UNITS = {
     "minus_writes": "pulses",
 }
 """The data sets of a tile and what they are measured in."""
+
+DEVICES = {"plus_devices": "siemens", "minus_devices": "siemens"}
+"""Further data sets of a tile, where a cell is made up of several devices."""
+
+RESISTANCES = {f"{part}_resistance": part for part in ("word_line", "bit_line", "source", "sense")}
+"""Attributes of a synapse whose lines have resistance, and what a scenario calls these."""
 
 
 @registry.exporters.register("hdf5")
@@ -103,7 +123,7 @@ def write_conductances(path: Path, network: Network, scenario: Scenario) -> Path
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         _write_header(file, network, scenario)
         for name, table in _tables(network):
-            _write_synapse(file.create_group(name), table, network.chip_indices)
+            _write_synapse(file.create_group(name), table, network.chip_indices, scenario)
     return path
 
 
@@ -121,14 +141,14 @@ def _write_header(file: h5py.File, network: Network, scenario: Scenario) -> None
             "conventions": CONVENTIONS,
         }
     )
-    _write_text(file, "scenario", dump_scenario(scenario))
+    write_text(file, "scenario", dump_scenario(scenario))
     for number, layer in enumerate(network.layers):
         if layer.bias is not None:
-            biases = _array(layer.bias.reshape(network.chips, -1))
-            _write_array(file, f"biases/{number}", biases, "network units")
+            biases = plain(layer.bias.reshape(network.chips, -1))
+            write_array(file, f"biases/{number}", biases, "network units")
 
 
-def _write_synapse(group: h5py.Group, table: ConductanceTable, chips: tuple[int, ...]) -> None:
+def _write_synapse(group: h5py.Group, table: ConductanceTable, chips: tuple[int, ...], scenario: Scenario) -> None:
     outputs, inputs = table.plus.shape[-2:]
     rows, columns = table.tile or (inputs, outputs)
     group.attrs.update(
@@ -146,7 +166,15 @@ def _write_synapse(group: h5py.Group, table: ConductanceTable, chips: tuple[int,
             "conductance_unit": "siemens",
         }
     )
-    _write_text(group, "device_card", json.dumps(table.card, allow_nan=False))
+    settings = scenario.synapse if isinstance(scenario.synapse, CrossbarSettings) else None
+    if settings is not None and settings.wires is not None:
+        group.attrs.update({name: float(getattr(settings.wires, part)) for name, part in RESISTANCES.items()})
+        group.attrs["resistance_unit"] = "ohms"
+    if table.units is not None:
+        group.attrs["shares"] = np.asarray(table.shares, dtype="<f8")
+    write_text(group, "device_card", json.dumps(table.card, allow_nan=False))
+    if table.programming is not None:
+        write_programming(group, table.programming, None if settings is None else settings.programming, chips)
     for position, chip in enumerate(chips):
         _write_chip(group.create_group(f"chip_{chip}"), table, position, (rows, columns))
 
@@ -160,12 +188,14 @@ def _write_chip(group: h5py.Group, table: ConductanceTable, position: int, tile:
         "plus_writes": table.write_counts[position, 0],
         "minus_writes": table.write_counts[position, 1],
     }
-    physical = {name: _array(values.transpose(0, 1)) for name, values in arrays.items()}
-    for name, (word_lines, bit_lines) in _tiles(physical["plus"].shape, tile):
+    if table.units is not None:
+        arrays |= dict(zip(DEVICES, table.units[position], strict=False))
+    whole = {name: physical(values) for name, values in arrays.items()}
+    for name, (word_lines, bit_lines) in _tiles(whole["plus"].shape, tile):
         part = group.create_group(name)
         part.attrs.update({"first_word_line": word_lines.start, "first_bit_line": bit_lines.start})
-        for kind, values in physical.items():
-            _write_array(part, kind, values[word_lines, bit_lines], UNITS[kind])
+        for kind, values in whole.items():
+            write_array(part, kind, values[..., word_lines, bit_lines], (UNITS | DEVICES)[kind])
 
 
 def _tiles(shape: tuple[int, ...], tile: tuple[int, int]) -> Iterator[tuple[str, tuple[slice, slice]]]:
@@ -175,16 +205,3 @@ def _tiles(shape: tuple[int, ...], tile: tuple[int, int]) -> Iterator[tuple[str,
             word_lines = slice(word_line, min(word_line + tile[0], shape[0]))
             bit_lines = slice(bit_line, min(bit_line + tile[1], shape[1]))
             yield f"tile_{row}_{column}", (word_lines, bit_lines)
-
-
-def _array(values: Tensor) -> np.ndarray[Any, Any]:
-    return values.detach().cpu().numpy()
-
-
-def _write_array(group: h5py.Group, name: str, values: np.ndarray[Any, Any], unit: str) -> None:
-    little_endian = values.dtype.newbyteorder("<")
-    group.create_dataset(name, data=values, dtype=little_endian, track_times=False).attrs["unit"] = unit
-
-
-def _write_text(group: h5py.Group, name: str, text: str) -> None:
-    group.create_dataset(name, data=text, dtype=h5py.string_dtype(), track_times=False)

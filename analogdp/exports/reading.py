@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from analogdp.errors import InputError
-from analogdp.exports.hdf5 import DOWNWARD, FORMAT, FORMAT_VERSION, UNITS, UPWARD
+from analogdp.exports.hdf5 import DEVICES, DOWNWARD, FORMAT, FORMAT_VERSION, RESISTANCES, UNITS, UPWARD
+from analogdp.exports.programming import Programming, read_programming
 from analogdp.files import check_format
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
+
+
+class LineResistances(NamedTuple):
+    """Resistances of a crossbar's lines in ohms: between two cells, of each line's driver, and of what senses its current."""
+
+    word_line: float
+    bit_line: float
+    source: float
+    sense: float
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,7 @@ class Tile:
         plus, minus: conductances in siemens.
         target_weights, weights: what was asked for and what the network reads, in network units.
         plus_writes, minus_writes: write pulses each cell has received.
+        plus_devices, minus_devices: conductances of single devices ``(devices, word lines, bit lines)``, or None.
     """
 
     word_lines: slice
@@ -40,6 +51,8 @@ class Tile:
     weights: Floats
     plus_writes: Integers
     minus_writes: Integers
+    plus_devices: Floats | None = None
+    minus_devices: Floats | None = None
 
     def __repr__(self) -> str:
         return (
@@ -57,14 +70,20 @@ class CrossbarConductances:
         chips: index of each chip along the first axis.
         plus, minus: conductances in siemens, without read noise.
         target_weights: what the pairs were asked to hold, in network units.
-        weights: what the network reads, ``scale * (plus - minus)``; a torch weight is its transpose.
-        plus_writes, minus_writes: write pulses each cell has received since fabrication.
+        weights: what the network reads, ``scale * (plus - minus)`` through the resistance of the lines; a torch weight is
+            its transpose.
+        plus_writes, minus_writes: write pulses each cell has received since fabrication, all of its devices together.
         scale: weight per siemens.
         low, high: nominal conductance range in siemens.
         tile: word lines and bit lines of the largest tile.
         biases: resting drives ``(chips, bit lines)`` of the neurons driven, or None.
         card: the resolved device card.
         downward: whether it carries messages down instead, from layer ``layer + 1`` to layer ``layer``.
+        shares: of each device in the current of its cell.
+        plus_devices, minus_devices: conductances of single devices in siemens ``(chips, devices, word lines, bit lines)``;
+            None where a cell is one device, or the minus cells are a reference.
+        resistances: of the lines, or None if they have none.
+        programming: what programming the initial weights took, or None if they were put in place exactly.
     """
 
     layer: int
@@ -82,6 +101,11 @@ class CrossbarConductances:
     biases: Floats | None
     card: dict[str, Any]
     downward: bool = False
+    shares: tuple[float, ...] = (1.0,)
+    plus_devices: Floats | None = None
+    minus_devices: Floats | None = None
+    resistances: LineResistances | None = None
+    programming: Programming | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -106,7 +130,10 @@ class CrossbarConductances:
         position = 0 if chip is None else _position(self.chips, chip)
         word_lines = slice(row * self.tile[0], min((row + 1) * self.tile[0], self.shape[0]))
         bit_lines = slice(column * self.tile[1], min((column + 1) * self.tile[1], self.shape[1]))
-        parts = {name: getattr(self, name)[position, word_lines, bit_lines] for name in UNITS}
+        arrays = {name: getattr(self, name) for name in UNITS | DEVICES}
+        parts = {
+            name: values[position, ..., word_lines, bit_lines] for name, values in arrays.items() if values is not None
+        }
         return Tile(word_lines, bit_lines, **parts)
 
     def __repr__(self) -> str:
@@ -223,29 +250,18 @@ def _read_crossbar(
 ) -> CrossbarConductances:
     group = file[f"{kind}/{number}"]
     attributes = group.attrs
-    shape = (len(chips), int(attributes["word_lines"]), int(attributes["bit_lines"]))
-    if shape[1] * shape[2] * len(UNITS) > path.stat().st_size:
-        raise ValueError(f"layer {number} says it has {shape[1]} x {shape[2]} pairs, more than the file can hold")
+    shape = int(attributes["word_lines"]), int(attributes["bit_lines"])
+    if shape[0] * shape[1] * len(UNITS) > path.stat().st_size:
+        raise ValueError(f"layer {number} says it has {shape[0]} x {shape[1]} pairs, more than the file can hold")
     tile_shape = int(attributes["tile_word_lines"]), int(attributes["tile_bit_lines"])
     if min(tile_shape) < 1:
         raise ValueError(f"layer {number} says its tiles have {tile_shape[0]} x {tile_shape[1]} pairs")
-    first = group[f"chip_{chips[0][0]}/tile_0_0"]
-    arrays = {name: np.empty(shape, dtype=first[name].dtype) for name in UNITS}
-    covered = 0
-    for place, (chip, _) in enumerate(chips):
-        for tile in group[f"chip_{chip}"].values():
-            top, left = int(tile.attrs["first_word_line"]), int(tile.attrs["first_bit_line"])
-            rows, columns = tile["plus"].shape
-            for name, values in arrays.items():
-                values[place, top : top + rows, left : left + columns] = tile[name][()]
-            covered += rows * columns
-    if covered != np.prod(shape):
-        raise ValueError(f"the tiles of layer {number} cover {covered} of {np.prod(shape)} pairs")
+    indices = tuple(chip for chip, _ in chips)
     biases = file.get(f"biases/{number}") if kind == UPWARD else None
     return CrossbarConductances(
         layer=number,
-        chips=tuple(chip for chip, _ in chips),
-        **arrays,
+        chips=indices,
+        **_read_tiles(group, indices, shape),
         scale=float(attributes["scale"]),
         low=float(attributes["conductance_low"]),
         high=float(attributes["conductance_high"]),
@@ -253,7 +269,34 @@ def _read_crossbar(
         biases=None if biases is None else biases[()][[position for _, position in chips]],
         card=json.loads(group["device_card"].asstr()[()]),
         downward=kind == DOWNWARD,
+        shares=tuple(float(share) for share in attributes.get("shares", (1.0,))),
+        resistances=_resistances(attributes),
+        programming=read_programming(group, indices, shape),
     )
+
+
+def _read_tiles(group: h5py.Group, chips: tuple[int, ...], shape: tuple[int, int]) -> dict[str, NDArray[Any]]:
+    """The tiles' data sets put together, ``(chips, ..., word lines, bit lines)``."""
+    first = group[f"chip_{chips[0]}/tile_0_0"]
+    names = [*UNITS, *(name for name in DEVICES if name in first)]
+    arrays = {name: np.empty((len(chips), *first[name].shape[:-2], *shape), dtype=first[name].dtype) for name in names}
+    covered = 0
+    for place, chip in enumerate(chips):
+        for tile in group[f"chip_{chip}"].values():
+            top, left = int(tile.attrs["first_word_line"]), int(tile.attrs["first_bit_line"])
+            rows, columns = tile["plus"].shape
+            for name, values in arrays.items():
+                values[place, ..., top : top + rows, left : left + columns] = tile[name][()]
+            covered += rows * columns
+    if covered != len(chips) * shape[0] * shape[1]:
+        raise ValueError(f"the tiles of {group.name} cover {covered} of {len(chips) * shape[0] * shape[1]} pairs")
+    return arrays
+
+
+def _resistances(attributes: Mapping[str, Any]) -> LineResistances | None:
+    if not any(name in attributes for name in RESISTANCES):
+        return None
+    return LineResistances(**{part: float(attributes[name]) for name, part in RESISTANCES.items()})
 
 
 def _position(chips: tuple[int, ...], chip: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from analogdp.scenario.schema import Scenario
 from analogdp.synapses.base import ConductanceTable
+from analogdp.synapses.programming import ProgrammingReport
 
 CARD = {
     "name": "test_cell",
@@ -22,6 +25,18 @@ CARD = {
     "high": 1e-5,
     "parameters": {"dw_min": 0.002, "up_down": 0.0, "c2c": 3.75},
 }
+
+VERIFIED = Scenario.model_validate(
+    {
+        "name": "verified",
+        "synapse": {
+            "model": "crossbar",
+            "programming": {"method": "write_verify", "tolerance": 0.02, "budget": 30},
+            "wires": {"word_line": 2.5, "bit_line": 1.5, "source": 100.0, "sense": 50.0},
+        },
+    }
+)
+"""A scenario whose cells are written and verified in turn, on lines with resistance."""
 
 
 def table(
@@ -46,6 +61,37 @@ def table(
     scale = 1 / half
     counts = torch.randint(0, 500, (chips, 2, outputs, inputs), generator=generator, dtype=torch.int64)
     return ConductanceTable(plus, minus, target, scale * (plus - minus), scale, counts, tile, 1e-7, 1e-5, dict(CARD))
+
+
+def of_units(cells: ConductanceTable, shares: tuple[float, ...], polarities: int, seed: int = 0) -> ConductanceTable:
+    """The same with every cell made up of devices around its conductance, so that their sum by shares is exact no more."""
+    generator = torch.Generator().manual_seed(seed)
+    single = torch.stack((cells.plus, cells.minus)[:polarities], 1).unsqueeze(2)
+    spread = torch.rand(*single.shape[:2], len(shares), *single.shape[3:], generator=generator, dtype=single.dtype)
+    return replace(cells, units=single * (0.8 + 0.4 * spread), shares=shares)
+
+
+def programmed(cells: ConductanceTable, polarities: int, verified: bool = True, seed: int = 0) -> ConductanceTable:
+    """The same after programming with a few pulses for each cell, one in twenty of which was out of tolerance in the end."""
+    generator = torch.Generator().manual_seed(seed)
+    chips, outputs, inputs = cells.plus.shape
+    shape = (chips, polarities * len(cells.shares), outputs, inputs)
+    error = 5e-8 * torch.randn(*shape, generator=generator, dtype=cells.plus.dtype)
+    unfinished = torch.rand(*shape, generator=generator) < 0.05
+    report = ProgrammingReport(
+        pulses=torch.randint(0, 90, shape, generator=generator).to(cells.plus.dtype),
+        error=torch.where(unfinished, 20 * error, error),
+        unfinished=unfinished if verified else None,
+        reads=torch.randint(1, 30, shape, generator=generator).to(cells.plus.dtype) * verified,
+        energy=1e-9 * torch.arange(1, chips + 1, dtype=cells.plus.dtype) if verified else None,
+    )
+    return replace(cells, programming=report)
+
+
+def with_lossy_lines(cells: ConductanceTable, loss: float = 0.06) -> ConductanceTable:
+    """The same read through lines of which the far end loses a share of the current."""
+    inputs = cells.plus.shape[-1]
+    return replace(cells, weights=cells.weights * (1 - loss * torch.linspace(0, 1, inputs, dtype=cells.plus.dtype)))
 
 
 def fake_network(
@@ -74,6 +120,14 @@ def fake_network(
         feedback_paths=[None, *paths[1:]] if feedback else [None] * len(synapses),
         layers=layers,
     )
+
+
+def network_of(*tables: ConductanceTable, chips: tuple[int, ...] = (0,)) -> Any:
+    """What an exporter sees of a network whose synapses have the given cells, one after the other."""
+    sizes = (tables[0].plus.shape[2], *(cells.plus.shape[1] for cells in tables))
+    network = fake_network(sizes, chips)
+    network.synapses = [_synapse(cells) for cells in tables]
+    return network
 
 
 def _synapse(cells: ConductanceTable) -> Any:

@@ -15,7 +15,7 @@ from analogdp import registry
 from analogdp.errors import InputError
 from analogdp.exports import write_conductances
 from analogdp.scenario.schema import Scenario
-from tests.exports.networks import fake_network, ideal_network
+from tests.exports.networks import VERIFIED, fake_network, ideal_network, network_of, of_units, programmed, table
 
 SCENARIO = Scenario(name="small", description="two crossbars")
 
@@ -66,6 +66,50 @@ def test_a_crossbar_for_feedback_stands_beside_its_synapse_with_word_lines_from_
         plus = file["feedback/1/chip_0/tile_0_0/plus"][()]
     np.testing.assert_array_equal(plus, network.feedback_paths[1].table.plus[0].T.numpy())
     assert plus.shape == (2, 3)
+
+
+@pytest.fixture
+def elaborate(tmp_path: Path) -> Path:
+    """A crossbar of one polarity of units, written and verified, on lines with resistance."""
+    cells = programmed(of_units(table(5, 3, chips=2, tile=(2, 2)), (0.75, 0.25), polarities=1), polarities=1)
+    return write_conductances(tmp_path / "elaborate.h5", network_of(cells, chips=(4, 7)), VERIFIED)
+
+
+def test_devices_of_a_unit_stand_in_the_tile_of_their_cell_with_their_shares(elaborate: Path) -> None:
+    with h5py.File(elaborate) as file:
+        tile = file["synapses/0/chip_4/tile_2_1"]
+        assert file["synapses/0"].attrs["shares"].tolist() == [0.75, 0.25]
+        assert tile["plus_devices"].shape == (2, 1, 1)
+        assert tile["plus_devices"].attrs["unit"] == "siemens"
+        assert "minus_devices" not in tile
+
+
+def test_programming_stands_beside_the_cells_with_units_settings_and_energy(elaborate: Path) -> None:
+    with h5py.File(elaborate) as file:
+        group = file["synapses/0/programming"]
+        assert dict(group.attrs) == {"method": "write_verify", "tolerance": 0.02, "budget": 30}
+        assert set(group) == {"chip_4", "chip_7"}
+        part = group["chip_7"]
+        assert {name: data.attrs["unit"] for name, data in part.items()} == {
+            "pulses": "pulses",
+            "reads": "reads",
+            "error": "siemens",
+            "unfinished": "true or false",
+        }
+        assert all(data.shape == (2, 5, 3) for data in part.values())
+        assert (part.attrs["energy"], part.attrs["energy_unit"]) == (pytest.approx(2e-9), "joules")
+
+
+def test_resistances_of_the_lines_stand_with_the_synapse(elaborate: Path) -> None:
+    with h5py.File(elaborate) as file:
+        found = {name: value for name, value in file["synapses/0"].attrs.items() if "resistance" in name}
+    assert found == {
+        "word_line_resistance": 2.5,
+        "bit_line_resistance": 1.5,
+        "source_resistance": 100.0,
+        "sense_resistance": 50.0,
+        "resistance_unit": "ohms",
+    }
 
 
 def test_equal_networks_give_equal_bytes(tmp_path: Path) -> None:

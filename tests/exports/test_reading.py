@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from analogdp.errors import InputError
 from analogdp.exports import read_conductances, write_conductances
 from analogdp.scenario.schema import Scenario
-from tests.exports.networks import CARD, fake_network
+from tests.exports.networks import CARD, VERIFIED, fake_network, network_of, of_units, programmed, table
 
 SCENARIO = Scenario(name="small")
 FIELDS = ("plus", "minus", "target_weights", "weights")
@@ -73,6 +73,71 @@ def test_crossbars_for_feedback_are_read_back_by_the_layer_they_lead_to(tmp_path
 
 def test_a_file_without_crossbars_for_feedback_has_none(written: Path) -> None:
     assert read_conductances(written).feedback == {}
+
+
+@pytest.mark.parametrize("polarities", [1, 2])
+@pytest.mark.parametrize("tile", [None, (2, 3)])
+def test_devices_of_units_are_read_back_bit_for_bit(
+    tmp_path: Path, polarities: int, tile: tuple[int, int] | None
+) -> None:
+    cells = of_units(table(5, 4, chips=2, tile=tile), (0.5, 0.3, 0.2), polarities)
+    found = read_conductances(write_conductances(tmp_path / "c.h5", network_of(cells, chips=(4, 7)), SCENARIO))[0]
+    assert found.shares == (0.5, 0.3, 0.2)
+    assert cells.units is not None
+    written = cells.units.mT.numpy()
+    read = [devices for devices in (found.plus_devices, found.minus_devices) if devices is not None]
+    assert len(read) == polarities
+    for polarity, devices in enumerate(read):
+        np.testing.assert_array_equal(devices, written[:, polarity])
+    if tile is not None:
+        np.testing.assert_array_equal(found.at(1, 1, chip=7).plus_devices, written[1, 0, :, 2:4, 3:4])
+
+
+@pytest.mark.parametrize("verified", [False, True])
+@pytest.mark.parametrize("polarities", [1, 2])
+def test_programming_is_read_back_bit_for_bit(tmp_path: Path, verified: bool, polarities: int) -> None:
+    cells = programmed(table(5, 4, chips=2, tile=(2, 3)), polarities, verified)
+    path = write_conductances(tmp_path / "c.h5", network_of(cells, chips=(4, 7)), VERIFIED)
+    found, report = read_conductances(path)[0].programming, cells.programming
+    assert found is not None
+    assert report is not None
+    for name in ("pulses", "reads", "error", "unfinished"):
+        expected = getattr(report, name)
+        if expected is None:
+            assert getattr(found, name) is None
+        else:
+            np.testing.assert_array_equal(getattr(found, name), expected.mT.numpy())
+    assert found.error.dtype == np.float32
+    assert (found.energy is None) == (not verified)
+    assert (found.method, found.tolerance, found.budget, found.most_pulses) == ("write_verify", 0.02, 30, None)
+    alone = read_conductances(path, chip=7)[0].programming
+    assert alone is not None
+    np.testing.assert_array_equal(alone.pulses, found.pulses[1:])
+    if alone.energy is not None:
+        np.testing.assert_allclose(alone.energy, 2e-9, rtol=1e-6)
+
+
+def test_resistances_of_lines_are_read_back(tmp_path: Path) -> None:
+    path = write_conductances(tmp_path / "c.h5", fake_network(), VERIFIED)
+    assert read_conductances(path)[0].resistances == (2.5, 1.5, 100.0, 50.0)
+
+
+def test_a_file_of_single_cells_put_in_place_exactly_says_nothing_of_units_programming_and_wires(written: Path) -> None:
+    crossbar = read_conductances(written)[0]
+    assert crossbar.shares == (1.0,)
+    absent = ("plus_devices", "minus_devices", "resistances", "programming")
+    assert [getattr(crossbar, name) for name in absent] == [None] * 4
+    assert crossbar.at(0, 0).plus_devices is None
+
+
+def test_programming_of_another_number_of_cells_than_the_array_has_is_refused(tmp_path: Path) -> None:
+    cells = programmed(table(5, 4, chips=1, tile=None), 1)
+    path = write_conductances(tmp_path / "c.h5", network_of(cells), VERIFIED)
+    with h5py.File(path, "a") as file:
+        del file["synapses/0/programming/chip_0/error"]
+        file["synapses/0/programming/chip_0/error"] = np.zeros((1, 1, 1))
+    with pytest.raises(InputError, match=r"damaged.*error of shape \(1, 1, 1\) for 5 x 4 pairs"):
+        read_conductances(path)
 
 
 def test_one_layer_and_one_chip_can_be_read_alone(written: Path) -> None:
