@@ -344,10 +344,13 @@ def test_a_state_that_takes_a_name_of_the_imperfections_is_refused() -> None:
         model.sample(CELLS, stream("fabrication"))
 
 
-@pytest.mark.parametrize("card", ["pcm_joshi", "rram_wan", "reram_sb"])
-def test_a_crossbar_of_imperfect_cells_learns_ages_and_comes_back_from_its_state(card: str) -> None:
+@pytest.mark.parametrize(
+    ("card", "pair"),
+    [("pcm_joshi", "balanced"), ("rram_wan", "reference"), ("reram_sb", "balanced"), ("pcm_gst", "one_sided")],
+)
+def test_a_crossbar_of_imperfect_cells_learns_ages_and_comes_back_from_its_state(card: str, pair: str) -> None:
     device = {"card": card, "faults": {"stuck_off": "5 %"}, "endurance": {"cycles": 1e6}}
-    settings = CrossbarSettings.model_validate({"device": device, "pair": "balanced"})
+    settings = CrossbarSettings.model_validate({"device": device, "pair": pair})
     weights = torch.zeros(2, 6, 5)
     built = [Crossbar.build(settings, weights, Stream(seed, "crossbar", chips=(0, 1))) for seed in (1, 2)]
     own = Stream(1, "update", chips=(0, 1))
