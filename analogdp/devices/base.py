@@ -188,6 +188,15 @@ class DeviceModel(ABC):
         """Variance in siemens^2 that a read of each cell has where cells differ; None if all have ``read_noise``."""
         return None
 
+    def read(self, state: DeviceState, stream: Stream) -> Tensor:
+        """Conductance in siemens of every cell as one read shows it, with its noise."""
+        conductance = self.conductance(state)
+        if not self.noisy_reads:
+            return conductance
+        variance = self.read_variance(state)
+        noise = stream.normal(tuple(conductance.shape[1:]))
+        return conductance + noise * (self.read_noise if variance is None else variance.sqrt())
+
     @property
     def read_time(self) -> float | None:
         """How many seconds a read integrates that has this read noise; None if the card does not say."""

@@ -15,6 +15,7 @@ from analogdp.dynamics.step import Step
 from analogdp.dynamics.stepping import CapturedStepping, Snapshot, Stepping
 from analogdp.errors import AnalogdpWarning, InputError
 from analogdp.network import Field, Network, Transmission
+from analogdp.network.feedback import named_synapses
 from analogdp.scenario.schema import ClockSettings
 
 
@@ -61,7 +62,8 @@ class Clock(ABC):
         """
         if compiled:
             raise InputError("run.compile: only steps of clock: continuous can be compiled; set it to false")
-        if step.capturable and state.is_cuda:
+        reads = named_synapses(field.network).values()
+        if step.capturable and state.is_cuda and all(synapse.capturable for synapse in reads):
             return CapturedStepping(field, state, step, noise, snapshot)
         return Stepping(field, state, step, noise)
 

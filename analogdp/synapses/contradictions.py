@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from analogdp.errors import InputError, Problem
@@ -92,5 +93,8 @@ def _of_wires(crossbar: CrossbarSettings, scenario: Scenario) -> Iterator[Proble
         yield Problem(
             "wires", "conductances that fluctuate at every step need lines without resistance; set it to null"
         )
-    if crossbar.wires.method == "conjugate_gradients" and scenario.run.compile:
+    solved = any(crossbar.solves_at_reads(*sizes) for sizes in pairwise(scenario.network.layers))
+    if solved and scenario.run.compile:
         yield Problem("wires.method", "a solution at every read cannot be compiled; use transfer_matrix")
+    if solved and crossbar.pair == "offset_column":
+        yield Problem("wires.method", "a shared column cannot be solved for at every read; use transfer_matrix")

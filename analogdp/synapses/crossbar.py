@@ -171,11 +171,7 @@ class Crossbar(Synapse):
 
     def line_currents(self, stream: Stream | None) -> Tensor:
         state = self._state()
-        conductance = self.device.conductance(state)
-        if stream is not None and self.device.noisy_reads:
-            variance = self.device.read_variance(state)
-            deviation = self.device.read_noise if variance is None else variance.sqrt()
-            conductance = conductance + self._own(stream).normal(tuple(conductance.shape[1:])) * deviation
+        conductance = self.device.conductance(state) if stream is None else self.device.read(state, self._own(stream))
         shares = conductance.new_tensor(self.mapping.coefficients).abs_().view(-1, 1)
         return (conductance[..., : self.outputs, :].sum(-1) * shares).sum(1)
 
@@ -345,11 +341,7 @@ class Crossbar(Synapse):
         first = number * settings.lines % self.inputs
         lines = (..., slice(self.outputs), slice(first, min(first + settings.lines, self.inputs)))
         state = self._state(*lines[1:])
-        cells = self.device.conductance(state)
-        if self.device.noisy_reads:
-            variance = self.device.read_variance(state)
-            deviation = self.device.read_noise if variance is None else variance.sqrt()
-            cells = cells + stream.child("read").normal(tuple(cells.shape[1:])) * deviation
+        cells = self.device.read(state, stream.child("read"))
         reference = self._reference()
         resting = self.mapping.resting if reference is None else reference.expand(-1, self.outputs, self.inputs)[lines]
         expected = torch.zeros_like(cells)

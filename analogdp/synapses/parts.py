@@ -36,6 +36,10 @@ Tile = Annotated[
 ]
 
 
+LONGEST_LINE = 256
+"""Cells on the shorter side of a tile up to which wires are solved once for every write."""
+
+
 class WireSettings(Settings):
     """Resistances of an array's lines; currents are the exact solution of the resistor network."""
 

@@ -68,16 +68,14 @@ def program(
     verifies = settings.method == "write_verify"
     for number in range((settings.budget or BUDGET) if verifies else 1):
         own = stream.at(number)
-        seen = device.conductance(state)
+        seen = device.read(state, own.child("read")) if verifies else device.conductance(state)
+        missing = wanted - seen
         if verifies:
-            missing = wanted - _with_read_noise(device, state, seen, own.child("read"))
             reads += active
             active &= missing.abs() > (settings.tolerance or TOLERANCE) * (device.high - device.low)
             # Programming is no part of training: looking at the cells costs nothing that counts.
             if not bool(active.any()):
                 break
-        else:
-            missing = wanted - seen
         count = _burst(missing, device, settings, at_least_one=verifies).mul_(active)
         spent = None if device.write_pulse is None else pulse_energy(count, seen, device.write_pulse)
         joules = spent if joules is None or spent is None else joules + spent
@@ -94,11 +92,3 @@ def _burst(missing: Tensor, device: DeviceModel, settings: ProgrammingSettings, 
     if settings.most_pulses is not None:
         count.clamp_(-settings.most_pulses, settings.most_pulses)
     return count.clamp_(min=0) if device.unidirectional else count
-
-
-def _with_read_noise(device: DeviceModel, state: DeviceState, conductance: Tensor, stream: Stream) -> Tensor:
-    variance = device.read_variance(state)
-    if variance is None and not device.read_noise:
-        return conductance
-    deviation = device.read_noise if variance is None else variance.sqrt()
-    return conductance + deviation * stream.normal(tuple(conductance.shape[1:]))

@@ -16,6 +16,7 @@ from analogdp.synapses.converter_settings import AdcSettings, DacSettings
 from analogdp.synapses.mapping import TWO_POLARITIES, Pair
 from analogdp.synapses.parts import (
     BUDGET,
+    LONGEST_LINE,
     TOLERANCE,
     ProgrammingSettings,
     RefreshSettings,
@@ -82,6 +83,13 @@ class CrossbarSettings(SynapseSettings):
         if isinstance(self.weight_range, str):
             return float(self.weight_range.partition("/")[0]) / math.sqrt(fan_in)
         return self.weight_range
+
+    def solves_at_reads(self, inputs: int, outputs: int) -> bool:
+        """Whether each read of an array of this size solves for its wires."""
+        if self.wires is None or self.wires.method != "auto":
+            return self.wires is not None and self.wires.method == "conjugate_gradients"
+        rows, columns = self.tile or (inputs, outputs)
+        return min(rows, columns, inputs, outputs) > LONGEST_LINE
 
     @property
     def cells(self) -> int:

@@ -10,7 +10,8 @@ from torch import Tensor
 from analogdp.devices import DeviceModel, DeviceState
 from analogdp.synapses.mapping import Mapping
 from analogdp.synapses.settings import CrossbarSettings
-from analogdp.synapses.wired import LONGEST_LINE, Drive, IterativeWires, Wires
+from analogdp.synapses.wired import IterativeWires, Wires
+from analogdp.synapses.wires import Drive
 
 
 @dataclass
@@ -93,28 +94,32 @@ class Views:
             self._look_at_noise(variance, outputs)
 
     def _begin(self, weights: Tensor) -> None:
-        if self._wires is None:
+        outputs, inputs = weights.shape[-2:]
+        if self._wires is not None and self._settings.solves_at_reads(inputs, outputs):
+            self.sums = IterativeWires(self._wires, self._mapping)
+        if self._wires is None or self.sums is not None:
             self._forward, self._backward = View(weights), View(weights.mT)
             return
         seen = torch.empty_like(weights)
         back = seen if self._wires.reciprocal else torch.empty_like(weights)
         self._forward, self._backward = View(seen), View(back.mT)
-        settings = self._settings.wires
-        assert settings is not None
-        shorter = min(self._settings.tile or weights.shape[-2:])
-        iterative = settings.method == "conjugate_gradients" or (settings.method == "auto" and shorter > LONGEST_LINE)
-        self.sums = IterativeWires(self._wires, self._mapping) if iterative else None
+
+    def seen(self, state: DeviceState, reference: Tensor | None, outputs: int) -> Tensor:
+        """The weights that bottom-up reads see, wires included, ``(chips, out, in)``."""
+        if self._wires is None or self.sums is None:
+            return self.forward.matrix
+        cells = self._with_reference(self._device.conductance(state), reference)
+        seen = self._wires.matrices(cells, "word_lines")
+        out = torch.empty_like(self.forward.matrix)
+        return self._mapping.weights(seen[:, :, :outputs], self._offset(seen, reference, outputs), out)
 
     def _solve(self, conductance: Tensor, reference: Tensor | None, outputs: int) -> None:
         """What the lines make of the cells."""
         wires = self._wires
         assert wires is not None
-        offset_is_number = self._settings.pair == "offset"
-        if reference is not None and not offset_is_number and not self._column:
-            fixed = reference.unsqueeze(1).expand(-1, 1, *conductance.shape[-2:])
-            conductance = torch.cat((conductance, fixed), 1)
+        conductance = self._with_reference(conductance, reference)
         if self.sums is not None:
-            self.sums.load(conductance, outputs, reference if offset_is_number else None)
+            self.sums.load(conductance, reference if self._settings.pair == "offset" else None)
             return
         directions: tuple[tuple[Drive, Tensor], ...] = (
             ("word_lines", self.forward.matrix),
@@ -123,6 +128,12 @@ class Views:
         for drive, out in directions[:1] if wires.reciprocal else directions:
             seen = wires.matrices(conductance, drive)
             self._mapping.weights(seen[:, :, :outputs], self._offset(seen, reference, outputs), out)
+
+    def _with_reference(self, conductance: Tensor, reference: Tensor | None) -> Tensor:
+        """The arrays of a weight: a fixed reference is one more."""
+        if reference is None or self._settings.pair != "reference":
+            return conductance
+        return torch.cat((conductance, reference.unsqueeze(1).expand(-1, 1, *conductance.shape[-2:])), 1)
 
     def _offset(self, seen: Tensor, reference: Tensor | None, outputs: int) -> Tensor | None:
         """What is subtracted from arrays with wires, in network units."""

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import EllipsisType
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from analogdp.synapses.converters import FORWARD
 from analogdp.synapses.mapping import Mapping
 from analogdp.synapses.parts import WireSettings
-
-LONGEST_LINE = 256
-"""Cells on the shorter side of a tile up to which its matrix is computed."""
-
-Drive = Literal["word_lines", "bit_lines"]
+from analogdp.synapses.wires import Drive, Solution, solve, transfer_matrix
 
 
 class Wires:
@@ -30,7 +26,7 @@ class Wires:
     """
 
     def __init__(self, settings: WireSettings, tile: tuple[int, int] | None) -> None:
-        self.settings, self._tile = settings, tile
+        self.settings, self.tile = settings, tile
         self.reciprocal = settings.source == settings.sense
 
     def matrices(self, conductance: Tensor, drive: Drive) -> Tensor:
@@ -40,8 +36,6 @@ class Wires:
             conductance: of the cells ``(chips, cells, out, in)``.
             drive: which lines are driven.
         """
-        from analogdp.synapses.wires import transfer_matrix
-
         seen = torch.empty_like(conductance)
         wires = self.settings
         for place in self.tiles(conductance):
@@ -53,7 +47,7 @@ class Wires:
     def tiles(self, conductance: Tensor) -> Iterator[tuple[EllipsisType, slice, slice]]:
         """Places of the tiles in arrays ``(..., out, in)``."""
         outputs, inputs = conductance.shape[-2:]
-        rows, columns = self._tile or (inputs, outputs)
+        rows, columns = self.tile or (inputs, outputs)
         for first_output in range(0, outputs, columns):
             for first_input in range(0, inputs, rows):
                 yield ..., slice(first_output, first_output + columns), slice(first_input, first_input + rows)
@@ -70,24 +64,63 @@ class IterativeWires:
     def __init__(self, wires: Wires, mapping: Mapping) -> None:
         self._wires, self._mapping = wires, mapping
         self._arrays: Tensor | None = None
-        self._outputs = 0
         self._number: Tensor | None = None
-        self._last: dict[tuple[int, int, int], object] = {}
+        self._last: dict[tuple[int, int, int], Solution] = {}
 
-    def load(self, conductance: Tensor, outputs: int, number: Tensor | None) -> None:
-        """Look at cells ``(chips, cells, lines, in)``, a fixed reference array last where there is one.
+    def load(self, conductance: Tensor, number: Tensor | None) -> None:
+        """Look at cells ``(chips, cells, out, in)`` in siemens, a fixed reference array last where there is one.
 
-        Args:
-            conductance: in siemens.
-            outputs: lines without the shared column.
-            number: conductance that is subtracted digitally, or None.
+        ``number`` is a conductance that is subtracted digitally, or None.
         """
-        self._arrays, self._outputs, self._number = conductance, outputs, number
+        self._arrays, self._number = conductance, number
 
     def __call__(self, x: Tensor, direction: int, number: int) -> Tensor:
-        """Sums ``(chips, batch, to)`` of messages ``(chips, batch, from)``, over all tiles of the lines driven by them.
+        """Sums ``(chips, batch, to)`` of messages ``(chips, batch, from)`` to all lines of a group of tiles, or of all.
 
         Raises:
             RunError: the solution did not converge.
         """
-        raise NotImplementedError
+        arrays = self._arrays
+        assert arrays is not None, "load() comes first"
+        drive: Drive = "word_lines" if direction == FORWARD else "bit_lines"
+        driven, sensed = self._groups(arrays, drive)
+        whole = x.shape[-1] == sum(lines.stop - lines.start for lines in driven)
+        sums = x.new_zeros(*x.shape[:-1], sum(lines.stop - lines.start for lines in sensed))
+        for group in range(len(driven)) if whole else (number,):
+            part = x[..., driven[group]] if whole else x
+            for other, lines in enumerate(sensed):
+                place = (lines, driven[group]) if drive == "word_lines" else (driven[group], lines)
+                sums[..., lines] += self._currents(arrays[..., *place].mT, part, drive, (direction, group, other))
+        if self._number is not None:
+            sums -= x.sum(-1, keepdim=True) * (self._number * self._mapping.scale)
+        return sums
+
+    def _currents(self, cells: Tensor, x: Tensor, drive: Drive, place: tuple[int, int, int]) -> Tensor:
+        """What one tile adds, in network units; ``cells`` ``(chips, cells, word lines, bit lines)``."""
+        wires, last = self._wires.settings, self._last.get(place)
+        voltages = x.unsqueeze(1).expand(-1, cells.shape[1], -1, -1)
+        fits = last is not None and last.device_voltages.shape[:3] == voltages.shape[:3]
+        solution = solve(
+            cells,
+            voltages,
+            wires.word_line,
+            wires.bit_line,
+            wires.source,
+            wires.sense,
+            drive=drive,
+            method="conjugate_gradients",
+            initial=last if fits else None,
+        )
+        self._last[place] = solution
+        coefficients = list(self._mapping.coefficients)
+        coefficients += [-1.0] * (cells.shape[1] - len(coefficients))
+        signs = x.new_tensor(coefficients).mul_(self._mapping.scale).view(-1, 1, 1)
+        return (solution.currents * signs).sum(1)
+
+    def _groups(self, arrays: Tensor, drive: Drive) -> tuple[list[slice], list[slice]]:
+        """Driven and sensed lines of each row or column of tiles."""
+        outputs, inputs = arrays.shape[-2:]
+        rows, columns = self._wires.tile or (inputs, outputs)
+        words = [slice(first, min(first + rows, inputs)) for first in range(0, inputs, rows)]
+        bits = [slice(first, min(first + columns, outputs)) for first in range(0, outputs, columns)]
+        return (words, bits) if drive == "word_lines" else (bits, words)
