@@ -9,28 +9,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analogdp.exports import CrossbarConductances
-
-Values = NDArray[np.float64]
+from analogdp.exports import CrossbarConductances, LineResistances
+from analogdp.reports.histograms import (
+    Histogram,
+    Values,
+    count_edges,
+    edges_around,
+    finite,
+    histogram,
+    root_mean_square,
+    symmetric_edges,
+)
+from analogdp.reports.programming import ProgrammingSummary, summarise_programming
 
 LARGEST_MAP = 256
 """Rows and columns of a map; larger arrays are averaged over blocks."""
 
-BINS = 60
+DEVICES_IN_A_ROW = 4
+"""Histograms of single devices side by side."""
+
 MAPS = ("target", "achieved", "difference", "plus_writes", "minus_writes")
 
 
 @dataclass(frozen=True)
-class Histogram:
-    """Counts between edges, for several sets of values on the same edges."""
+class WireLoss:
+    """What the resistance of lines makes of the weights.
 
-    edges: Values
-    counts: Mapping[str, NDArray[np.int64]]
+    Attributes:
+        resistances: of the lines.
+        mean, largest: magnitude of ``scale * (plus - minus)`` less what is read, over all chips, in network units.
+        share: the mean relative to that of the magnitudes of ``scale * (plus - minus)``.
+    """
 
-    @property
-    def centres(self) -> Values:
-        """Middle of each bin."""
-        return (self.edges[1:] + self.edges[:-1]) / 2
+    resistances: LineResistances
+    mean: float
+    largest: float
+    share: float
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,10 @@ class CrossbarSummary:
         written: share of pairs that received any pulse.
         most_writes: pulses of the cell written most often.
         total_writes: pulses of all cells.
+        shares: of each device in the current of its cell.
+        devices: conductances as ``conductances`` has them, of each device of a cell; none where a cell is one device.
+        wires: what the resistance of lines does, or None if they have none.
+        programming: of the initial weights, or None if they were put in place exactly.
     """
 
     layer: int
@@ -81,6 +99,10 @@ class CrossbarSummary:
     written: float
     most_writes: int
     total_writes: int
+    shares: tuple[float, ...] = (1.0,)
+    devices: tuple[Histogram, ...] = ()
+    wires: WireLoss | None = None
+    programming: ProgrammingSummary | None = None
 
     @property
     def agreement_shade(self) -> Values:
@@ -102,7 +124,7 @@ def summarise(crossbar: CrossbarConductances, mapped: int) -> CrossbarSummary:
     written = {name: counts for name, counts in zip(("plus", "minus"), writes, strict=True) if counts.any()}
     reference = float(minus.flat[0]) if np.ptp(minus) == 0 and "minus" not in written else None
     cells = {"plus": plus} if reference is not None else {"plus": plus, "minus": minus}
-    edges = _edges(target, achieved)
+    edges = edges_around(target, achieved)
     block = (-(-crossbar.shape[0] // LARGEST_MAP), -(-crossbar.shape[1] // LARGEST_MAP))
     layers = (target, achieved, error, _double(writes[0]), _double(writes[1]))
     return CrossbarSummary(
@@ -115,22 +137,31 @@ def summarise(crossbar: CrossbarConductances, mapped: int) -> CrossbarSummary:
         low=crossbar.low,
         high=crossbar.high,
         card=crossbar.card,
-        conductances=_histogram(cells, _edges(plus, minus, nominal)),
+        conductances=histogram(cells, edges_around(plus, minus, nominal)),
         reference=reference,
-        error=_histogram({"error": error}, _symmetric_edges(error)),
+        error=histogram({"error": error}, symmetric_edges(error)),
         agreement=np.histogram2d(*_both_finite(target, achieved), bins=(edges, edges))[0].astype(np.int64),
         agreement_edges=edges,
-        writes=_histogram(written or {"plus": writes[0]}, _count_edges(int(writes.max()))),
+        writes=histogram(written or {"plus": writes[0]}, count_edges(int(writes.max()))),
         maps={
             chip: {name: block_average(values[place], block) for name, values in zip(MAPS, layers, strict=True)}
             for place, chip in enumerate(crossbar.chips[:mapped])
         },
         block=block,
-        deviation=float(np.sqrt(np.mean(_finite(error) ** 2))) if _finite(error).size else float("nan"),
+        deviation=root_mean_square(error),
         written=float(np.mean(writes.any(axis=0))),
         most_writes=int(writes.max()),
         total_writes=int(writes.sum()),
+        shares=crossbar.shares,
+        devices=_devices(crossbar, nominal),
+        wires=None if crossbar.resistances is None else _wire_loss(crossbar.resistances, crossbar),
+        programming=summarise_programming(crossbar),
     )
+
+
+def device_titles(summary: CrossbarSummary) -> list[str]:
+    """Of the histogram of each device."""
+    return [f"Device {number}, {100 * share:.3g} %" for number, share in enumerate(summary.shares)]
 
 
 def block_average(values: Values, block: tuple[int, int]) -> Values:
@@ -145,7 +176,7 @@ def block_average(values: Values, block: tuple[int, int]) -> Values:
 
 def largest(maps: Mapping[int, Mapping[str, Values]], *names: str) -> float:
     """A colour range for maps: the 99.5th percentile of the magnitudes over all chips shown, so that outliers saturate."""
-    values = np.concatenate([np.abs(_finite(chip[name])) for chip in maps.values() for name in names])
+    values = np.concatenate([np.abs(finite(chip[name])) for chip in maps.values() for name in names])
     return (float(np.percentile(values, 99.5)) if values.size else 0.0) or 1.0
 
 
@@ -153,40 +184,29 @@ def _double(values: NDArray[Any]) -> Values:
     return values.astype(np.float64)
 
 
-def _finite(values: NDArray[Any]) -> NDArray[Any]:
-    finite: NDArray[Any] = values[np.isfinite(values)]
-    return finite
+def _devices(crossbar: CrossbarConductances, nominal: Values) -> tuple[Histogram, ...]:
+    """Of each device, those of all on the same edges."""
+    found = {"plus": crossbar.plus_devices, "minus": crossbar.minus_devices}
+    cells = {name: _double(values) for name, values in found.items() if values is not None}
+    if not cells:
+        return ()
+    edges = edges_around(*cells.values(), nominal)
+    return tuple(
+        histogram({name: values[:, device] for name, values in cells.items()}, edges)
+        for device in range(len(crossbar.shares))
+    )
+
+
+def _wire_loss(resistances: LineResistances, crossbar: CrossbarConductances) -> WireLoss:
+    ideal = crossbar.scale * (_double(crossbar.plus) - _double(crossbar.minus))
+    lost = np.abs(ideal - _double(crossbar.weights))
+    known = np.isfinite(lost)
+    if not known.any():
+        return WireLoss(resistances, *(float("nan"),) * 3)
+    mean, magnitude = float(lost[known].mean()), float(np.abs(ideal[known]).mean())
+    return WireLoss(resistances, mean, float(lost[known].max()), mean / magnitude if magnitude else 0.0)
 
 
 def _both_finite(first: Values, second: Values) -> tuple[Values, Values]:
     both = np.isfinite(first) & np.isfinite(second)
     return first[both], second[both]
-
-
-def _edges(*arrays: NDArray[Any]) -> Values:
-    """Equal bins from the smallest to the largest finite value, widened where that leaves no room for bins."""
-    values = np.concatenate([_finite(array).ravel() for array in arrays])
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
-    if high - low <= 1e-9 * max(abs(low), abs(high)):
-        margin = abs(high) / 2 or 0.5
-        low, high = low - margin, high + margin
-    edges: Values = np.linspace(low, high, BINS + 1)
-    return edges
-
-
-def _count_edges(most: int) -> Values:
-    """Bins of equally many whole numbers each, from 0 to at least ``most``."""
-    width = -(-(most + 1) // BINS)
-    edges: Values = np.arange(0, most + width + 1, width, dtype=np.float64) - 0.5
-    return edges
-
-
-def _symmetric_edges(values: Values) -> Values:
-    finite = _finite(values)
-    reach = float(np.abs(finite).max(initial=0)) or 1.0
-    edges: Values = np.linspace(-reach, reach, BINS + 1)
-    return edges
-
-
-def _histogram(sets: Mapping[str, NDArray[Any]], edges: Values) -> Histogram:
-    return Histogram(edges, {name: np.histogram(_finite(values), edges)[0] for name, values in sets.items()})

@@ -1,12 +1,13 @@
-"""The report's figures and tables in words: the headline, the device card, where the run came from."""
+"""The report's figures and tables in words: the headline, crossbars, the device card, where the run came from."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from analogdp.reports.cells import CrossbarSummary, WireLoss
 from analogdp.reports.source import RunFiles
 from analogdp.reports.style import count, number, percent, quantity
 
@@ -62,6 +63,49 @@ def headline(run: RunFiles) -> list[Fact]:
     if (duration := _duration(run.manifest)) is not None:
         facts.append(Fact("Duration", duration))
     return facts
+
+
+def describe_crossbar(summary: CrossbarSummary) -> str:
+    """A crossbar's size, scale, error and writes, and what is special about it."""
+    return " ".join(_sentences(summary))
+
+
+def _sentences(summary: CrossbarSummary) -> Iterator[str]:
+    rows, columns = summary.shape
+    tiles = summary.grid[0] * summary.grid[1]
+    array = f"in {tiles} tiles of at most {summary.tile[0]} × {summary.tile[1]}" if tiles > 1 else "in one array"
+    yield f"{rows} word lines × {columns} bit lines {array}, {summary.card.get('name', 'unnamed device')}."
+    yield f"A weight of 1 is a difference of {quantity(1 / summary.scale, 'S')}."
+    if summary.devices:
+        yield f"A cell is {len(summary.shares)} devices in parallel, with {_shares(summary.shares)} of its current."
+    yield f"Root mean square error {summary.deviation:.3g}."
+    if summary.wires is not None:
+        yield _wires(summary.wires)
+    included = "" if summary.programming is None else ", programming included"
+    yield (
+        f"{count(summary.total_writes)} pulses{included}; {100 * summary.written:.1f} % of the pairs were written, "
+        f"the busiest cell {count(summary.most_writes)} times."
+    )
+    if summary.reference is not None:
+        yield f"G− is a fixed reference of {quantity(summary.reference, 'S')}, the blue line."
+    if summary.block != (1, 1):
+        yield f"Maps show means over blocks of {summary.block[0]} word lines × {summary.block[1]} bit lines."
+
+
+def _shares(shares: Sequence[float]) -> str:
+    if len(set(shares)) == 1:
+        return "equal shares"
+    *others, last = (f"{100 * share:.3g}" for share in shares)
+    return f"{', '.join(others)} and {last} %"
+
+
+def _wires(wires: WireLoss) -> str:
+    word_line, bit_line, source, sense = (quantity(ohms, "Ω") for ohms in wires.resistances)
+    return (
+        f"Resistance between two cells: {word_line} along word lines, {bit_line} along bit lines; of drivers {source}, "
+        f"of sensing circuits {sense}. Because of them, what is read differs from what G+ − G− stands for by "
+        f"{wires.mean:.3g} on average ({100 * wires.share:.3g} % of the mean magnitude) and by {wires.largest:.3g} at most."
+    )
 
 
 def card_rows(card: Mapping[str, Any]) -> Iterator[Row]:

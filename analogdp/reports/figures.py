@@ -9,8 +9,10 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from analogdp.reports.cells import CrossbarSummary, Histogram, largest
+from analogdp.reports.cells import DEVICES_IN_A_ROW, CrossbarSummary, device_titles, largest
 from analogdp.reports.curves import Chart, Curve
+from analogdp.reports.histograms import Histogram
+from analogdp.reports.programming import ProgrammingSummary
 from analogdp.reports.source import Metrics
 from analogdp.reports.style import BLACK, DIVERGING, GREY, MINUS, MOST_LINES, PLUS, SEQUENTIAL, prefix
 from analogdp.reports.traces import TraceChart
@@ -95,6 +97,45 @@ def distribution_figure(summary: CrossbarSummary) -> go.Figure:
     return _styled(figure, 360, legend_right=_EVEN[0][1])
 
 
+def device_figure(summary: CrossbarSummary) -> go.Figure:
+    """Over all cells and chips: conductances of each device of a cell, on equal axes."""
+    rows = -(-len(summary.devices) // DEVICES_IN_A_ROW)
+    figure = make_subplots(
+        rows=rows,
+        cols=min(len(summary.devices), DEVICES_IN_A_ROW),
+        subplot_titles=device_titles(summary),
+        shared_yaxes="all",
+        horizontal_spacing=0.03,
+        vertical_spacing=0.3 / rows,
+    )
+    factor, letter = prefix(summary.high)
+    for place, each in enumerate(summary.devices):
+        row, column = place // DEVICES_IN_A_ROW + 1, place % DEVICES_IN_A_ROW + 1
+        for trace in _pair(each, factor, legend=place == 0):
+            figure.add_trace(trace, row=row, col=column)
+        figure.update_xaxes(title=f"conductance ({letter}S)", row=row, col=column)
+    figure.update_yaxes(title="cells", col=1)
+    return _styled(figure, 100 + 220 * rows)
+
+
+def programming_figure(programming: ProgrammingSummary) -> go.Figure:
+    """Over all cells and chips: pulses, and what they left of cells and of weights to be desired."""
+    figure = _panels(_EVEN, ("Pulses per cell", "Error of cells", "Error of weights"))
+    for trace in _pair(programming.pulses, 1.0):
+        figure.add_trace(trace, row=1, col=1)
+    for trace in _pair(programming.cell_error, 1.0, legend=False):
+        figure.add_trace(trace, row=1, col=2)
+    figure.add_trace(_bars(programming.weight_error, "error", "error", GREY, 1.0, legend=False), row=1, col=3)
+    if programming.tolerance is not None:
+        for bound in (-100 * programming.tolerance, 100 * programming.tolerance):
+            figure.add_vline(x=bound, line={"color": GREY, "dash": "dot", "width": 1.5}, row=1, col=2)
+    titles = ("pulses", "programmed − wanted (% of the range)", "programmed − wanted weight")
+    for column, (title, counted) in enumerate(zip(titles, ("cells", "cells", "pairs"), strict=True), start=1):
+        figure.update_xaxes(title=title, row=1, col=column)
+        figure.update_yaxes(title=counted, row=1, col=column)
+    return _styled(figure, 340, legend_right=_EVEN[0][1])
+
+
 def weight_maps(summary: CrossbarSummary) -> go.Figure:
     """For each chip: target weights, achieved weights and their difference, zero being white."""
     figure = _panels(_MAPS, ("Target weights", "Achieved weights", "Achieved − target"))
@@ -163,10 +204,10 @@ def _traces(curve: Curve, metrics: Metrics) -> list[go.Scatter]:
     return traces
 
 
-def _pair(histogram: Histogram, factor: float) -> list[go.Bar]:
+def _pair(histogram: Histogram, factor: float, legend: bool = True) -> list[go.Bar]:
     """The plus and the minus cells of pairs, one over the other, or those of them that there are."""
     return [
-        _bars(histogram, name, label, colour, factor)
+        _bars(histogram, name, label, colour, factor, legend)
         for name, label, colour in (("plus", "G+", PLUS), ("minus", "G−", MINUS))
         if name in histogram.counts
     ]

@@ -14,10 +14,19 @@ from plotly.offline import get_plotlyjs
 from analogdp.reports.cells import CrossbarSummary
 from analogdp.reports.curves import Chart
 from analogdp.reports.energy import energy_section
-from analogdp.reports.facts import Fact, Row, card_rows, file_rows, headline, provenance_rows, status
-from analogdp.reports.figures import chart_figure, distribution_figure, trace_figure, weight_maps, write_maps
+from analogdp.reports.facts import Fact, Row, card_rows, describe_crossbar, file_rows, headline, provenance_rows, status
+from analogdp.reports.figures import (
+    chart_figure,
+    device_figure,
+    distribution_figure,
+    programming_figure,
+    trace_figure,
+    weight_maps,
+    write_maps,
+)
+from analogdp.reports.programming import describe_programming
 from analogdp.reports.source import RunFiles
-from analogdp.reports.style import MOST_LINES, count, quantity
+from analogdp.reports.style import MOST_LINES, count
 from analogdp.reports.traces import Traces
 
 # Nothing may be loaded from anywhere, and nothing sent: the page works from a disk without a network.
@@ -53,6 +62,7 @@ def page(
         _training(run, charts),
         _traces(traces),
         _crossbars(crossbars, omitted),
+        _programming(crossbars),
         _cards(crossbars),
         _Part(energy_section(run.energy), {}),
         _origin(run),
@@ -131,17 +141,20 @@ def _crossbars(crossbars: Sequence[CrossbarSummary], omitted: int) -> _Part:
         place = f"synapse{summary.layer}"
         html += [
             f"<h3>Synapse {summary.layer}: layer {summary.layer} to layer {summary.layer + 1}</h3>",
-            f'<p class="caption">{escape(_describe(summary))}</p>',
+            f'<p class="caption">{escape(describe_crossbar(summary))}</p>',
             _place(f"{place}-conductances", f"Conductances of synapse {summary.layer}"),
+            _place(f"{place}-devices", f"Devices of synapse {summary.layer}") if summary.devices else "",
             _place(f"{place}-weights", f"Weight maps of synapse {summary.layer}", maps=True),
             _place(f"{place}-writes", f"Write pulses of synapse {summary.layer}", maps=True),
         ]
         figures[f"{place}-conductances"] = distribution_figure(summary)
+        if summary.devices:
+            figures[f"{place}-devices"] = device_figure(summary)
         figures[f"{place}-weights"] = weight_maps(summary)
         figures[f"{place}-writes"] = write_maps(summary)
     if omitted:
         html.append(f"<p>{omitted} more synapses are in conductances.h5.</p>")
-    return _Part("\n".join(html), figures)
+    return _Part("\n".join(filter(None, html)), figures)
 
 
 def _chip_selector(summary: CrossbarSummary) -> str:
@@ -161,24 +174,23 @@ def _chip_selector(summary: CrossbarSummary) -> str:
     )
 
 
-def _describe(summary: CrossbarSummary) -> str:
-    rows, columns = summary.shape
-    tiles = summary.grid[0] * summary.grid[1]
-    array = f"in {tiles} tiles of at most {summary.tile[0]} × {summary.tile[1]}" if tiles > 1 else "in one array"
-    sentences = [
-        f"{rows} word lines × {columns} bit lines {array}, {summary.card.get('name', 'unnamed device')}.",
-        f"A weight of 1 is a difference of {quantity(1 / summary.scale, 'S')}.",
-        f"Root mean square error {summary.deviation:.3g}.",
-        f"{count(summary.total_writes)} pulses; {100 * summary.written:.1f} % of the pairs were written, "
-        f"the busiest cell {count(summary.most_writes)} times.",
-    ]
-    if summary.reference is not None:
-        sentences.append(f"G− is a fixed reference of {quantity(summary.reference, 'S')}, the blue line.")
-    if summary.block != (1, 1):
-        sentences.append(
-            f"Maps show means over blocks of {summary.block[0]} word lines × {summary.block[1]} bit lines."
-        )
-    return " ".join(sentences)
+def _programming(crossbars: Sequence[CrossbarSummary]) -> _Part:
+    programmed = {summary.layer: summary.programming for summary in crossbars if summary.programming is not None}
+    if not programmed:
+        return _Part("", {})
+    explanation = (
+        "How the initial weights got into the cells, over all cells of all chips, and what that left: conductances less "
+        "the wanted ones, without read noise. Dotted lines mark the tolerance of a read."
+    )
+    html = [f'<h2>Programming</h2>\n<p class="caption">{explanation}</p>']
+    for layer, programming in programmed.items():
+        html += [
+            f"<h3>Synapse {layer}</h3>",
+            f'<p class="caption">{escape(describe_programming(programming))}</p>',
+            _place(f"synapse{layer}-programming", f"Programming of synapse {layer}"),
+        ]
+    figures = {f"synapse{layer}-programming": programming_figure(each) for layer, each in programmed.items()}
+    return _Part("\n".join(html), figures)
 
 
 def _cards(crossbars: Sequence[CrossbarSummary]) -> _Part:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -11,14 +11,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analogdp.files import atomic_path
-from analogdp.reports.cells import CrossbarSummary, Histogram, Values, largest
+from analogdp.reports.cells import DEVICES_IN_A_ROW, CrossbarSummary, device_titles, largest
 from analogdp.reports.curves import Chart, Panel
+from analogdp.reports.histograms import Histogram, Values
+from analogdp.reports.programming import ProgrammingSummary
 from analogdp.reports.source import Metrics
 from analogdp.reports.style import DIVERGING, GREY, MINUS, MOST_LINES, PLUS, SEQUENTIAL, prefix
 from analogdp.reports.traces import TraceChart
 
 RESOLUTION = 150
 _DASHES = {"solid": "-", "dash": "--", "dot": ":"}
+_PAIR = {"plus": ("G+", PLUS), "minus": ("G−", MINUS)}
 
 
 def write_pictures(
@@ -31,15 +34,26 @@ def write_pictures(
     """Draw all figures into ``folder``, which is made if need be.
 
     Returns:
-        The files: one for each chart and each record, and three for each crossbar (of its first chip, where chips differ).
+        The files: one for each chart and each record, and three for each crossbar (of its first chip, where chips differ),
+        or more if its cells are made up of several devices or were programmed by pulses.
     """
     folder.mkdir(exist_ok=True)
     written = [save_picture(folder / f"{chart.name}.png", draw_chart(chart, metrics)) for chart in charts]
     written += [save_picture(folder / f"{chart.name}.png", draw_traces(chart)) for chart in traces]
     for summary in crossbars:
-        for kind, draw in (("conductances", draw_distributions), ("weights", draw_weights), ("writes", draw_writes)):
-            written.append(save_picture(folder / f"synapse{summary.layer}_{kind}.png", draw(summary)))
+        for kind, figure in _draw_crossbar(summary):
+            written.append(save_picture(folder / f"synapse{summary.layer}_{kind}.png", figure))
     return written
+
+
+def _draw_crossbar(summary: CrossbarSummary) -> Iterator[tuple[str, Figure]]:
+    yield "conductances", draw_distributions(summary)
+    yield "weights", draw_weights(summary)
+    yield "writes", draw_writes(summary)
+    if summary.devices:
+        yield "devices", draw_devices(summary)
+    if summary.programming is not None:
+        yield "programming", draw_programming(summary, summary.programming)
 
 
 def draw_chart(chart: Chart, metrics: Metrics) -> Figure:
@@ -77,7 +91,7 @@ def draw_distributions(summary: CrossbarSummary) -> Figure:
     """Over all cells and chips: conductances, target against achieved weights, and their difference."""
     figure, (cells, agreement, error) = canvas(13.5, 3.9, 3)
     factor, letter = prefix(summary.high)
-    _draw_bars(cells, summary.conductances, {"plus": ("G+", PLUS), "minus": ("G−", MINUS)}, factor)
+    _draw_bars(cells, summary.conductances, _PAIR, factor)
     for bound in (summary.low, summary.high):
         cells.axvline(bound / factor, color=GREY, linestyle=":")
     if summary.reference is not None:
@@ -91,6 +105,42 @@ def draw_distributions(summary: CrossbarSummary) -> Figure:
     _draw_bars(error, summary.error, {"error": ("error", GREY)}, 1.0)
     error.set(title=f"Error, {summary.deviation:.3g} rms", xlabel="achieved − target weight", ylabel="pairs")
     _title(figure, _heading(summary))
+    return figure
+
+
+def draw_devices(summary: CrossbarSummary) -> Figure:
+    """Over all cells and chips: conductances of each device of a cell, on equal axes."""
+    columns = min(len(summary.devices), DEVICES_IN_A_ROW)
+    rows = -(-len(summary.devices) // columns)
+    figure, axes = canvas(max(6.4, 3.4 * columns), 1.0 + 2.5 * rows, columns, rows)
+    factor, letter = prefix(summary.high)
+    for place, (axis, each, title) in enumerate(zip(axes, summary.devices, device_titles(summary), strict=False)):
+        _draw_bars(axis, each, _PAIR, factor)
+        axis.sharey(axes[0])
+        axis.set(title=title, xlabel=f"conductance ({letter}S)", ylabel="cells" if place % columns == 0 else None)
+    for axis in axes[len(summary.devices) :]:
+        axis.set_axis_off()
+    axes[0].legend(frameon=False)
+    _title(figure, f"{_heading(summary)}, single devices")
+    return figure
+
+
+def draw_programming(summary: CrossbarSummary, programming: ProgrammingSummary) -> Figure:
+    """Over all cells and chips: pulses, and what they left of cells and of weights to be desired."""
+    figure, (pulses, cells, weights) = canvas(13.5, 3.9, 3)
+    _draw_bars(pulses, programming.pulses, _PAIR, 1.0)
+    pulses.legend(frameon=False)
+    pulses.set(title="Pulses per cell", xlabel="pulses", ylabel="cells")
+    _draw_bars(cells, programming.cell_error, _PAIR, 1.0)
+    if programming.tolerance is not None:
+        for bound in (-100 * programming.tolerance, 100 * programming.tolerance):
+            cells.axvline(bound, color=GREY, linestyle=":")
+    title = f"Error of cells, {programming.cell_deviation:.3g} % rms"
+    cells.set(title=title, xlabel="programmed − wanted (% of the range)", ylabel="cells")
+    _draw_bars(weights, programming.weight_error, {"error": ("error", GREY)}, 1.0)
+    title = f"Error of weights, {programming.weight_deviation:.3g} rms"
+    weights.set(title=title, xlabel="programmed − wanted weight", ylabel="pairs")
+    _title(figure, f"{_heading(summary)}, programming")
     return figure
 
 
@@ -114,18 +164,18 @@ def draw_writes(summary: CrossbarSummary) -> Figure:
     colours = (SEQUENTIAL.lower(), 0.0, most)
     _draw_map(plus, summary, maps["plus_writes"], "Pulses on G+ cells", colours)
     _draw_map(minus, summary, maps["minus_writes"], "Pulses on G− cells", colours)
-    _draw_bars(pulses, summary.writes, {"plus": ("G+", PLUS), "minus": ("G−", MINUS)}, 1.0)
+    _draw_bars(pulses, summary.writes, _PAIR, 1.0)
     pulses.legend(frameon=False)
     pulses.set(title="Pulses per cell, all chips", xlabel="pulses", ylabel="cells")
     _title(figure, f"{_heading(summary)}, chip {chip}")
     return figure
 
 
-def canvas(width: float, height: float, panels: int) -> tuple[Figure, list[Axes]]:
-    """A figure outside of pyplot's global state, with its axes."""
+def canvas(width: float, height: float, columns: int, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure outside of pyplot's global state, with its axes, row by row."""
     figure = Figure(figsize=(width, height), dpi=RESOLUTION, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = [figure.add_subplot(1, panels, place) for place in range(1, panels + 1)]
+    axes = [figure.add_subplot(rows, columns, place) for place in range(1, rows * columns + 1)]
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
     return figure, axes
