@@ -10,12 +10,14 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from analogdp import registry
-from analogdp.devices.base import DeviceSettings, DeviceState
+from analogdp.devices.base import DeviceSettings, DeviceState, WritePulse
 from analogdp.devices.flows import FlowDevice
-from analogdp.devices.population import PulsedSettings
+from analogdp.devices.population import PopulationSettings, PulsedSettings
 from analogdp.streams import Stream
 
 _LARGEST_EXPONENT = 60.0
+_FINE = 0.05
+"""Relative change of the step by one pulse up to which a card counts as one of fine steps."""
 
 
 class ExponentialStepSettings(PulsedSettings):
@@ -45,7 +47,7 @@ class ExponentialStepSettings(PulsedSettings):
         return self
 
     def tensors_per_cell(self) -> int:
-        return super().tensors_per_cell() + 1
+        return super().tensors_per_cell() + 2
 
 
 @registry.devices.register("exponential")
@@ -64,23 +66,56 @@ class ExponentialStep(FlowDevice):
     Settings: ClassVar[type[DeviceSettings]] = ExponentialStepSettings
     parameters: ExponentialStepSettings
 
+    def __init__(
+        self, parameters: PopulationSettings, low: float, high: float, write_pulse: WritePulse | None = None
+    ) -> None:
+        super().__init__(parameters, low, high, write_pulse)
+        own = self.parameters
+        per_weight = 2.0 * abs(own.scale) / (own.upper - own.lower) * own.step
+        decays = (
+            per_weight * exponent * abs(1.0 - step)
+            for exponent, up in ((own.exponent_up, True), (own.exponent_down, False))
+            for step in (self._step_at(own.upper, up), self._step_at(own.lower, up))
+        )
+        besides = self.additive or own.cycle_noise_offset or own.cycle_noise_slope
+        self._fine = not besides and max(decays) <= _FINE
+
     def sample(self, shape: tuple[int, ...], stream: Stream) -> DeviceState:
-        """Cells at weight 0; ``gradient`` is dz/dw of each."""
+        """Cells at weight 0; ``rate_up`` and ``rate_down`` are kappa of each."""
         state = super().sample(shape, stream)
         state.parameters = self.shape_parameters(state.parameters)
         return state
 
     def shape_parameters(self, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
-        span = parameters["upper"] - parameters["lower"]
-        return parameters | {"gradient": 2.0 * self.parameters.scale / span}
+        own, gradient = self.parameters, 2.0 * self.parameters.scale / (parameters["upper"] - parameters["lower"])
+        return parameters | {"rate_up": gradient * own.exponent_up, "rate_down": gradient * -own.exponent_down}
 
     @property
     def noise_at_bounds(self) -> float:
         own = self.parameters
-        at_upper = max(0.0, 1.0 - own.factor_up * math.exp(own.exponent_up * self._z(own.upper)))
-        at_lower = max(0.0, 1.0 - own.factor_down * math.exp(-own.exponent_down * self._z(own.lower)))
-        ends = ((at_upper, own.upper),) if self.unidirectional else ((at_upper, own.upper), (at_lower, own.lower))
+        ends = [(self._step_at(own.upper, up=True), own.upper)]
+        if not self.unidirectional:
+            ends.append((self._step_at(own.lower, up=False), own.lower))
         return max(self._noise_of_step(step, weight) for step, weight in ends)
+
+    def change(
+        self, weight: Tensor, step: Tensor, pulses: Tensor, parameters: dict[str, Tensor], rising: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As for any flow; where a pulse hardly changes the next one, without a pulse of its own at the beginning.
+
+        The whole way then goes with the flow and is corrected by its end terms, which leaves a relative error of about a
+        third of the square of that change, of at most 5 %, in one pulse, and one of its size in the spread.
+        """
+        if not self._fine:
+            return super().change(weight, step, pulses, parameters, rising)
+        kappa = self._kappa(parameters, rising)
+        missing = self._missing(weight, kappa, rising)
+        mean, slowed = self._flow(missing, step * pulses, kappa)
+        end = missing.neg_().add_(1.0).div_(slowed).mul_(step)
+        mean.addcmul_(end, slowed.log_(), value=0.5)
+        # The square root of a count, exactly 0 for none.
+        std = pulses.clamp(min=1.0).rsqrt_().mul_(pulses).mul_(end.abs_()).mul_(self.parameters.cycle_noise)
+        return mean, std
 
     def relative_step(self, weight: Tensor, parameters: dict[str, Tensor], rising: Tensor) -> Tensor:
         return self._missing(weight, self._kappa(parameters, rising), rising).neg_().add_(1.0)
@@ -89,10 +124,7 @@ class ExponentialStep(FlowDevice):
         self, weight: Tensor, step: Tensor, pulses: Tensor, parameters: dict[str, Tensor], rising: Tensor
     ) -> Tensor:
         kappa = self._kappa(parameters, rising)
-        constant = step * pulses
-        grown = (kappa * constant).clamp_(-_LARGEST_EXPONENT, _LARGEST_EXPONENT)
-        missing = self._missing(weight, kappa, rising)
-        return constant.sub_(missing.mul_(torch.expm1(grown)).log1p_().div_(kappa))
+        return self._flow(self._missing(weight, kappa, rising), step * pulses, kappa)[0]
 
     def pulse_noise(self, weight: Tensor, change: Tensor, step: Tensor) -> Tensor:
         own, noise = self.parameters, super().pulse_noise(weight, change, step)
@@ -101,22 +133,39 @@ class ExponentialStep(FlowDevice):
             noise.add_(weight.abs(), alpha=own.cycle_noise * own.cycle_noise_slope)
         return noise
 
+    def _flow(self, missing: Tensor, constant: Tensor, kappa: Tensor) -> tuple[Tensor, Tensor]:
+        """The way from where steps lack ``missing`` of constant ones, and by what their size is divided on it.
+
+        exp(x) - 1 and ln(1 + x) are as good as the weights themselves: both come with their type's rounding of 1.
+        """
+        slowed = (kappa * constant).clamp_(-_LARGEST_EXPONENT, _LARGEST_EXPONENT).exp_().sub_(1.0)
+        slowed.mul_(missing).add_(1.0)
+        return constant.addcdiv_(slowed.log(), kappa, value=-1.0), slowed
+
     def _kappa(self, parameters: dict[str, Tensor], rising: Tensor) -> Tensor:
-        own = self.parameters
-        return (rising * (own.exponent_up + own.exponent_down)).sub_(own.exponent_down).mul_(parameters["gradient"])
+        return torch.lerp(parameters["rate_down"], parameters["rate_up"], rising)
 
     def _missing(self, weight: Tensor, kappa: Tensor, rising: Tensor) -> Tensor:
         """q = A exp(d gamma z), at most 1: what a step lacks of the constant one."""
-        own = self.parameters
-        up, down = (
-            factor * math.exp(exponent * own.offset)
-            for factor, exponent in ((own.factor_up, own.exponent_up), (own.factor_down, -own.exponent_down))
-        )
-        return (rising * (up - down)).add_(down).mul_((kappa * weight).exp_()).clamp_(max=1.0)
+        up, down = self._factors
+        factor = (rising * (up - down)).add_(down)
+        missing = (kappa * weight).exp_().mul_(factor)
+        return missing.clamp_(max=1.0) if max(up, down) > 0 else missing
 
-    def _z(self, weight: float) -> float:
+    @property
+    def _factors(self) -> tuple[float, float]:
+        """A exp(d gamma b) of up and down pulses."""
         own = self.parameters
-        return 2.0 * own.scale * weight / (own.upper - own.lower) + own.offset
+        return (
+            own.factor_up * math.exp(own.exponent_up * own.offset),
+            own.factor_down * math.exp(-own.exponent_down * own.offset),
+        )
+
+    def _step_at(self, weight: float, up: bool) -> float:
+        """Nominal relative step at a weight."""
+        own, exponent = self.parameters, self.parameters.exponent_up if up else -self.parameters.exponent_down
+        gradient = 2.0 * own.scale / (own.upper - own.lower)
+        return max(0.0, 1.0 - self._factors[0 if up else 1] * math.exp(exponent * gradient * weight))
 
     def _noise_of_step(self, step: float, weight: float) -> float:
         """Noise of a pulse relative to its mean, where that is ``step`` of the device's."""

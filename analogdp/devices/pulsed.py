@@ -178,7 +178,7 @@ class PulsedDevice(DeviceModel):
         ways = stream.child("way")
         cells = (state.variables["stored"], change, std, pulses, state.parameters["upper"], state.parameters["lower"])
         if change.device.type != "cpu":
-            change.sub_(_stopped(*cells, ways.uniform(tuple(change.shape[1:]))))
+            change.sub_(_stopped(*cells, uniform=ways.uniform(tuple(change.shape[1:]))))
             return
         near = _may_reach_bounds(*cells).flatten(1).nonzero(as_tuple=True)
         if len(near[0]) == 0:
@@ -187,8 +187,9 @@ class PulsedDevice(DeviceModel):
         first = torch.searchsorted(near[0], torch.arange(len(change)))
         rank = torch.arange(len(near[0])) - first[near[0]]
         uniform = ways.uniform((int(rank.max()) + 1,))[near[0], rank]
-        chosen = (cell.flatten(1)[near] for cell in cells)
-        change.view(len(change), -1).index_put_(near, -_stopped(*chosen, uniform), accumulate=True)
+        weight, own_change, own_std, own_pulses, upper, lower = (cell.flatten(1)[near] for cell in cells)
+        stopped = _stopped(weight, own_change, own_std, own_pulses, upper, lower, uniform)
+        change.view(len(change), -1)[near] = own_change - stopped
 
     def _reflect(self, state: DeviceState, pulses: Tensor) -> None:
         """Bring cells that several pulses shook beyond a bound back, as far as stopping at every pulse would have."""
@@ -213,9 +214,8 @@ def _may_reach_bounds(
     weight: Tensor, change: Tensor, std: Tensor, pulses: Tensor, upper: Tensor, lower: Tensor
 ) -> Tensor:
     """Cells of several pulses whose way may touch a bound, but for one in 10^5."""
-    reach = change.abs().add_(std, alpha=_FURTHEST)
-    room = torch.minimum(upper - weight, weight - lower).sub_(reach)
-    return (room < 0).logical_and_(pulses > 1)
+    reach = change.abs().add_(std, alpha=_FURTHEST).mul_((pulses - 1.0).clamp_(0.0, 1.0))
+    return torch.minimum(upper - weight, weight - lower) < reach
 
 
 def _stopped(

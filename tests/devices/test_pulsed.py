@@ -189,12 +189,16 @@ def test_write_noise_shows_beside_the_stored_weight_with_its_nominal_spread() ->
     assert shown.std().item() == pytest.approx(0.028, rel=5 / math.sqrt(2 * count))
 
 
-def test_a_chip_written_alone_ends_with_the_same_bits() -> None:
-    model = device("soft bounds additive", step_spread=0.3, write_noise=2.0)
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("soft bounds additive", {"write_noise": 2.0}), ("constant", {"step": 0.05, "cycle_noise": 2.0})],
+)
+def test_a_chip_written_alone_ends_with_the_same_bits(name: str, changes: dict[str, Any]) -> None:
+    model = device(name, step_spread=0.3, upper_spread=0.2, **changes)
     results = []
     for chips in ((4,), (1, 4, 9)):
         own = Stream(5, "cells", chips)
         state = model.sample(CELLS, own)
-        model.pulse(state, torch.full((len(chips), *CELLS), 5.0), own.at(1))
+        model.pulse(state, torch.full((len(chips), *CELLS), 15.0), own.at(1))
         results.append(model.conductance(state)[chips.index(4)])
     assert torch.equal(*results)
