@@ -16,7 +16,6 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 from analogdp.errors import InputError

@@ -20,8 +20,11 @@ from analogdp.synapses.wires.circuit import Wires
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-6}
 """Residuals of S v0 that rounding still allows, relative."""
 
-CELLS_AT_ONCE = 1 << 17
+CELLS_AT_ONCE = 1 << 15
 """Cells times vectors that one iteration works on, on CPUs: their scratch stays in the cache."""
+
+ROUNDING = 10
+"""How far the residual of the result may lie above the one that iterations update, which rounding parts."""
 
 MOST_ITERATIONS = 2000
 """Iterations after which wires are said to be out of reach; usual arrays take ten to twenty."""
@@ -48,14 +51,17 @@ def device_voltages(
         RunError: the residual has not come below ``tolerance``.
     """
     voltages = torch.empty(ideal.shape, dtype=ideal.dtype, device=ideal.device)
-    iterations, residual = 0, 0.0
+    iterations, residuals = 0, [0.0]
     shared = conductance.shape[1] == 1
     for arrays, vectors in _pieces(ideal):
         piece = conductance[arrays] if shared else conductance[arrays, vectors]
         guess = None if initial is None else initial[arrays, vectors]
         count, rest = _iterate(piece, ideal[arrays, vectors], wires, tolerance, guess, voltages[arrays, vectors])
-        iterations, residual = max(iterations, count), max(residual, rest)
-    if not residual <= tolerance:
+        iterations = max(iterations, count)
+        residuals.append(rest)
+    residual = max(residuals)
+    # Written so that a residual that is no number is refused, too.
+    if not all(rest <= ROUNDING * tolerance for rest in residuals):
         rows, columns = ideal.shape[-2:]
         raise RunError(
             f"conjugate gradients on a crossbar of {rows} x {columns} cells stopped after {iterations} iterations with a "
@@ -139,7 +145,8 @@ def _lose(current: Tensor, segment: float, end: float, scratch: Tensor, out: Ten
 
 
 def _dot(first: Tensor, second: Tensor) -> Tensor:
-    return torch.linalg.vecdot(first.flatten(-2), second.flatten(-2))[..., None, None]
+    # A product of a row and a column needs no scratch of its own, as a sum of products does.
+    return first.flatten(-2)[..., None, :] @ second.flatten(-2)[..., :, None]
 
 
 def _norm(vector: Tensor) -> Tensor:

@@ -2,15 +2,15 @@
 
 A block is known by what it does at its four sides. Its *near* ends, left and bottom, get voltages u and take up currents i; its
 *far* ends, right and top, have currents j drawn from them and show voltages v. Of a small block, the voltages of its cells are
-(I + P G)^-1 F x with x = (u, j), and its response is C + F^T G (I + P G)^-1 F: F and C say what a block without cells does, P is
-what its wires lose. Where two blocks A (near) and B (far) meet, A's far voltage is B's near voltage v, and B's near current is A's
-far current q. With R the resistance seen into A and Y the conductance seen into B,
+(I + P G)^-1 F x with x = (u, j), and its response is C + F^T G (I + P G)^-1 F: F and C say what a block without cells does, P
+is what its wires lose. Where two blocks A (near) and B (far) meet, A's far voltage is B's near voltage v, and B's near current
+is A's far current q. With R the resistance seen into A and Y the conductance seen into B,
 
     v = A e_A - R q,    q = B e_B + Y v    =>    (I + R Y) v = A e_A - R B e_B
 
-Both systems are well conditioned, as P, R and Y are positive semidefinite and stay finite however small or large resistances become.
-Joining all pairs at once makes O(log rows + log columns) batched steps, and O(n^3) operations for n x n cells instead of O(n^4) for
-line after line (the idea: George 1973, "Nested dissection of a regular finite element mesh").
+Both systems are well conditioned, as P, R and Y are positive semidefinite and stay finite however small resistances become.
+Joining all pairs at once makes O(log rows + log columns) batched steps, and O(n^3) operations for n x n cells instead of O(n^4)
+for line after line (the idea: George 1973, "Nested dissection of a regular finite element mesh").
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ SMALLEST_BLOCK = 4
 
 @dataclass(frozen=True)
 class Blocks:
-    """Equal blocks: ``response`` ``(..., vertical, horizontal, outputs, inputs)`` gives (i_w, v_w, i_b, v_b) of (u_w, j_w, u_b, j_b).
+    """Equal blocks side by side.
 
-    Groups lie in the order ``layout``.
+    ``response`` ``(..., vertical, horizontal, outputs, inputs)`` gives (i_w, v_w, i_b, v_b) of (u_w, j_w, u_b, j_b), with the
+    groups in the order ``layout``.
     """
 
     response: Tensor
@@ -57,14 +58,12 @@ class Blocks:
         start = sum(sizes[group] for group in self.layout[: self.layout.index(wanted[0])])
         return slice(start, start + sum(sizes[group] for group in wanted))
 
-    def without(self, *, output: int | None = None, input: int | None = None) -> Blocks:
-        """The same blocks without a first or last group: of outputs that nobody asks for, of inputs that carry nothing."""
-        outputs, inputs = (tuple(group for group in self.layout if group != gone) for gone in (output, input))
-        sizes = (
-            tuple(0 if group == gone else size for group, size in enumerate(old))
-            for gone, old in ((output, self.outputs), (input, self.inputs))
+    def without(self, *, unasked: int | None = None, unused: int | None = None) -> Blocks:
+        """The same blocks without a first or last group: outputs that nobody asks for, inputs that carry nothing."""
+        outputs, inputs = (tuple(group for group in self.layout if group != gone) for gone in (unasked, unused))
+        return Blocks(
+            self.part(outputs, inputs), _emptied(self.outputs, unasked), _emptied(self.inputs, unused), self.layout
         )
-        return Blocks(self.part(outputs, inputs), *sizes, self.layout)
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Seam:
         n, *across, f = LAYOUTS[self.direction]
         near, far = inputs.copy(), inputs.copy()
         for group in across:
-            near[group], far[group] = inputs[group].split([self.near.inputs[group], self.far.inputs[group]], -2)
+            near[group], far[group] = torch.split(inputs[group], [self.near.inputs[group], self.far.inputs[group]], -2)
         behind = torch.cat([far[group] for group in (*across, f)], -2)
         far[n] = self.voltage @ torch.cat([*(near[group] for group in (n, *across)), behind], -2)
         near[f] = self.far.part((n,), self.far.layout) @ torch.cat([far[n], behind], -2)
@@ -118,7 +117,7 @@ def device_voltages(conductance: Tensor, voltages: Tensor, wires: Wires) -> Tens
         inputs = seam.opened(inputs)
     voltage = cells @ torch.cat([inputs[group] for group in first], -2)
     # (..., vertical, horizontal, high x wide, vectors) -> (..., vectors, vertical, high, horizontal, wide)
-    voltage = voltage.unflatten(-2, (high, wide)).movedim(-1, -5).transpose(-3, -2)
+    voltage = torch.unflatten(voltage, -2, (high, wide)).movedim(-1, -5).transpose(-3, -2)
     return voltage.flatten(-4, -3).flatten(-2)[..., :rows, :columns].flip(-2)
 
 
@@ -129,12 +128,12 @@ def _first_blocks(conductance: Tensor, wires: Wires) -> tuple[Blocks, Tensor, li
     high, wide = -(-rows // vertical), -(-columns // horizontal)
     # Empty lines at the far ends fill up the last blocks.
     cells = pad(conductance.flip(-2), (0, wide * horizontal - columns, 0, high * vertical - rows))
-    cells = cells.unflatten(-1, (horizontal, wide)).unflatten(-3, (vertical, high)).transpose(-3, -2).flatten(-2)
+    cells = cells.reshape(*cells.shape[:-2], vertical, high, horizontal, wide).transpose(-3, -2).flatten(-2)
 
     layouts = _layouts(vertical, horizontal, high, wide)
     drive, empty, loss = _without_cells((vertical, horizontal, high, wide), wires, conductance)
     sizes = (high, high, wide, wide)
-    order = torch.cat([torch.arange(2 * (high + wide)).split(sizes)[group] for group in layouts[0]])
+    order = torch.cat([torch.split(torch.arange(2 * (high + wide)), list(sizes))[group] for group in layouts[0]])
     drive, empty = drive[..., order], empty[..., order, :][..., order]
     identity = torch.eye(high * wide, dtype=cells.dtype, device=cells.device)
     voltage = torch.linalg.solve(identity + loss * cells[..., None, :], drive)
@@ -157,10 +156,15 @@ def _without_cells(shape: tuple[int, int, int, int], wires: Wires, like: Tensor)
     loss = torch.minimum(to_word, to_word.mT) * (row_of_cell @ row_of_cell.mT)
     loss = loss + torch.minimum(to_bit, to_bit.mT) * (column_of_cell @ column_of_cell.mT)
     swap = like.new_tensor(((0.0, 1.0), (1.0, 0.0)))
-    through = torch.block_diag(torch.kron(swap, row), torch.kron(swap, column)).expand(vertical, horizontal, -1, -1)
+    through = _diagonal(torch.kron(swap, row), torch.kron(swap, column)).expand(vertical, horizontal, -1, -1)
     far = torch.cat((word[None, :, -1:].expand(vertical, -1, high), bit[:, None, -1:].expand(-1, horizontal, wide)), -1)
-    at_far = torch.block_diag(*(torch.cat((torch.zeros_like(eye), eye), -1) for eye in (row, column)))
+    at_far = _diagonal(*(torch.cat((torch.zeros_like(eye), eye), -1) for eye in (row, column)))
     return drive, through - at_far.mT @ (far[..., None] * at_far), loss
+
+
+def _diagonal(first: Tensor, second: Tensor) -> Tensor:
+    """Two matrices along the diagonal of a larger one."""
+    return torch.cat((pad(first, (0, second.shape[-1])), pad(second, (first.shape[-1], 0))), -2)
 
 
 def _distances(blocks: int, cells: int, segment: float, end: float, like: Tensor) -> Tensor:
@@ -193,12 +197,12 @@ def _joined(blocks: Blocks, following: Layout) -> tuple[Blocks, Seam]:
     direction = WORD_LINES if blocks.layout == LAYOUTS[WORD_LINES] else BIT_LINES
     n, *across, f = blocks.layout
     ahead, behind = (n, *across), (*across, f)
-    pairs = blocks.response.unflatten(direction, (-1, 2))
+    pairs = torch.unflatten(blocks.response, direction, (-1, 2))
     near, far = (replace(blocks, response=line) for line in pairs.unbind(direction))
     if pairs.shape[direction - 1] == 1:
-        far = far.without(output=f, input=f)
+        far = far.without(unasked=f, unused=f)
         # Nobody asks for the currents into word lines, and bit lines end at ground.
-        near = near.without(output=n) if direction == WORD_LINES else near.without(input=n)
+        near = near.without(unasked=n) if direction == WORD_LINES else near.without(unused=n)
     resistance, conductance = near.part((f,), (f,)), far.part((n,), (n,))
     identity = torch.eye(resistance.shape[-1], dtype=resistance.dtype, device=resistance.device)
     inverse = torch.linalg.inv(identity - resistance @ conductance)
@@ -221,10 +225,16 @@ def _arranged(
 ) -> tuple[Tensor, Sizes]:
     """Wires of near and far blocks, one set after the other, gathered into the groups of their joint."""
     n, *across, f = layout
-    first, *pieces, last = raw.split([near[group] for group in (n, *across)] + [far[group] for group in (*across, f)], dimension)
+    first, *pieces, last = torch.split(
+        raw, [near[group] for group in (n, *across)] + [far[group] for group in (*across, f)], dimension
+    )
     groups = {n: [first], f: [last], across[0]: pieces[::2], across[1]: pieces[1::2]}
     sizes = tuple(sum(piece.shape[dimension] for piece in groups[group]) for group in range(4))
     return torch.cat([piece for group in following for piece in groups[group]], dimension), sizes
+
+
+def _emptied(sizes: Sizes, gone: int | None) -> Sizes:
+    return tuple(0 if group == gone else size for group, size in enumerate(sizes))
 
 
 def _filled(group: Tensor, size: int) -> Tensor:
