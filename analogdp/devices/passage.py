@@ -73,7 +73,8 @@ class Passage:
             return state.clone()
         table = self._on(state.device)
         begins, anchor, place, flow, slope = table
-        distance = (state.double() - self.start).mul_(self.sign)
+        # Rounding may put a state a little beyond a bound.
+        distance = (state.double() - self.start).mul_(self.sign).clamp_(0.0, _SEGMENTS * self.width)
         segment = (distance / self.width).floor_().sub_(self.first)
         still = (segment < 0) | (distance > (self.first + len(begins)) * self.width)
         segment = segment.clamp_(0, len(begins) - 1).long()

@@ -221,7 +221,7 @@ class StateEquationDevice(DeviceModel):
         down = seconds.clamp(max=0.0).neg_().mul_(parameters["speed_down"])
         moved = start.clamp(lower, upper)
         pieces = _PIECES if self.diffuses else 1
-        amplitude = torch.where(count > 0, self.pulses.up, self.pulses.down).to(start.dtype)
+        amplitude = self.pulses.down + (self.pulses.up - self.pulses.down) * (count > 0).to(start.dtype)
         for piece in range(pieces):
             moved = self._down.move(self._up.move(moved, up / pieces), down / pieces).clamp_(lower, upper)
             if self.diffuses:

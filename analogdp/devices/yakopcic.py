@@ -65,7 +65,7 @@ class Yakopcic(StateEquationDevice):
         own = self.parameters
         if isinstance(voltage, float):
             return state * ((own.a1 if voltage >= 0 else own.a2) * own.b * sinh_ratio(own.b * voltage))
-        amplitude = torch.where(voltage >= 0, own.a1, own.a2).to(state.dtype)
+        amplitude = own.a2 + (own.a1 - own.a2) * (voltage >= 0).to(state.dtype)
         return state * amplitude * own.b * sinh_ratio_of(own.b * voltage)
 
     def state_at(self, conductance: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """What all models with a state equation do, against scipy's integration of their published equations."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def counts(*values: float, dtype: torch.dtype = torch.float64) -> torch.Tensor:
 def follow(case: Case, start: float, voltage: Any, pieces: Any, bounds: tuple[float, float]) -> float:
     """The state at the last of the times, by scipy piece by piece, clamped at the bounds."""
     x, span = start, bounds[1] - bounds[0]
-    for begin, end in zip(pieces[:-1], pieces[1:], strict=True):
+    for begin, end in pairwise(pieces):
         solved = scipy_integrate.solve_ivp(
             lambda s, u, begin=begin, end=end: [
                 (end - begin)
@@ -66,7 +67,7 @@ def test_pulses_move_the_state_as_scipy_says(name: str) -> None:
 @pytest.mark.parametrize("shape", ["triangular", "sine"])
 @pytest.mark.parametrize("name", ["ion drift, biolek", "vteam", "yakopcic", "stanford"])
 def test_shaped_pulses_move_the_state_as_scipy_says(name: str, shape: str) -> None:
-    """One pulse up: within 0.1 % of what it moves, and 1e-7 of the range."""
+    """One pulse up: within 0.2 % of what it moves, and 2e-7 of the range."""
     case, device = CASES[name], CASES[name].device(shape)
     state = cells(device, SHARES)
     start = state.variables["state"][0].clone()
@@ -80,7 +81,7 @@ def test_shaped_pulses_move_the_state_as_scipy_says(name: str, shape: str) -> No
     )
     device.pulse(state, counts(1.0, 1.0, 1.0, 1.0), STREAM)
     error = (state.variables["state"][0] - expected).abs()
-    assert (error < 1e-3 * (expected - start).abs() + 1e-7 * (device.highest - device.lowest)).all()
+    assert (error < 2e-3 * (expected - start).abs() + 2e-7 * (device.highest - device.lowest)).all()
 
 
 @pytest.mark.parametrize("name", QUIET)
@@ -98,7 +99,7 @@ def test_a_state_follows_a_sine_as_scipy_says(name: str) -> None:
     track = integrate(device, state, voltage, period / 1000, 1000)[:, 0, 0]
     times = np.linspace(0, period, 21)
     x, expected = float(track[0]), [float(track[0])]
-    for begin, end in zip(times[:-1], times[1:], strict=True):
+    for begin, end in pairwise(times):
         x = follow(case, x, voltage, np.linspace(begin, end, 3), device.bounds)
         expected.append(x)
     span = device.highest - device.lowest
@@ -152,13 +153,15 @@ def test_cells_without_a_pulse_keep_their_bits(name: str, dtype: torch.dtype) ->
 
 @pytest.mark.parametrize("name", [name for name in CASES if not name.endswith(("joglekar", "prodromakis"))])
 def test_a_cell_driven_to_its_bound_leaves_at_once_when_reversed(name: str) -> None:
-    """Many pulses into the bound cost no pulses on the way back: the same as from the bound itself."""
+    """Many pulses into the bound cost none on the way back, which begins as from the bound itself."""
     device = CASES[name].device()
     driven, placed = cells(device, (0.5,)), cells(device, (0.5,))
     device.pulse(driven, counts(1e6), STREAM)
     device.program(placed, counts(1.0), STREAM)
+    before = device.conductance(driven)
     for state in (driven, placed):
         device.pulse(state, counts(-3.0), STREAM)
+    assert (device.conductance(driven) < before).all()
     torch.testing.assert_close(driven.variables["state"], placed.variables["state"], rtol=1e-3, atol=0)
 
 
