@@ -59,7 +59,12 @@ def _of_writing(crossbar: CrossbarSettings, scenario: Scenario) -> Iterator[Prob
         yield Problem("write.rounding", message)
     if write.rounding == "carry" and write.accumulate == "sample":
         yield Problem("write.rounding", "what is carried over is a net change; use accumulate: batch")
-    if write.half_select is not None:
+    if write.half_select is not None and device.closed_loop:
+        message = (
+            f"cells of {crossbar.device.name!r} are programmed in a closed loop, which makes up for it; set it to null"
+        )
+        yield Problem("write.half_select", message)
+    elif write.half_select is not None:
         try:
             device.disturbance(write.half_select)
         except InputError as error:

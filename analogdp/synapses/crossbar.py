@@ -125,9 +125,8 @@ class Crossbar(Synapse):
         """
         portions(self.mapping, update.polarity)
         stream, number = self._own(stream), sum(stream.indices)
-        tally = Tally(
-            self.write_counts, self.effective, self.device.write_pulse, self.settings.write.half_select is not None
-        )
+        apart = self.settings.write.half_select is not None
+        tally = Tally(self.write_counts, self.effective, self.device.write_pulse, apart, self.device.closed_loop)
         for slab, rows in enumerate(self._slabs()):
             own, state = stream.at(slab), self._state(rows)
             decay = None if update.decay is None else update.decay[:, rows]

@@ -22,13 +22,16 @@ class Tally:
         like: a tensor of the counts' type and place.
         pulse: voltages of a write, or None if they are not known.
         apart: whether this update's pulses are kept apart for every cell, up and down.
+        operations: any number of steps is one write, as for cells that are programmed in a closed loop.
 
     Attributes:
         raised, lowered: this update's pulses of every cell, if they are kept apart.
     """
 
-    def __init__(self, write_counts: Tensor, like: Tensor, pulse: WritePulse | None, apart: bool) -> None:
-        self._write_counts, self._pulse = write_counts, pulse
+    def __init__(
+        self, write_counts: Tensor, like: Tensor, pulse: WritePulse | None, apart: bool, operations: bool = False
+    ) -> None:
+        self._write_counts, self._pulse, self._operations = write_counts, pulse, operations
         self._pending: list[Tensor] = []
         self._up, self._down = like.new_zeros(2, len(write_counts), dtype=torch.float64)
         self._energy = None if pulse is None else like.new_zeros(len(write_counts), dtype=torch.float64)
@@ -40,6 +43,8 @@ class Tally:
 
         A part of a pulse counts as one in the cell's wear, and as a part in the sum.
         """
+        if self._operations:
+            count = count.sign()
         size = count.abs()
         self._write_counts[place].add_(size.ceil().to(torch.int32))
         total, net = size.sum((1, 2, 3)), count.sum((1, 2, 3))
