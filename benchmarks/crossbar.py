@@ -2,7 +2,9 @@
 
     python benchmarks/crossbar.py
 
-One thread, float32, medians. The last line is one JSON object with milliseconds.
+Every shipped card of counted pulses is written at three sizes of the error signal: post = size x normal, pre uniform in
+[0, 1], learning rate 0.01. One thread, float32, medians of one process. The last line is one JSON object: milliseconds,
+multiples of a matrix product, and mean pulses of a cell.
 """
 
 import json
@@ -13,13 +15,16 @@ from itertools import count
 
 import torch
 
+from analogdp import library
+from analogdp.devices import PulsedDevice, load_card
 from analogdp.streams import Stream
 from analogdp.synapses import Crossbar, CrossbarSettings
 from analogdp.synapses.base import LocalUpdate
 
 INPUTS, OUTPUTS, BATCH = 784, 512, 128
-CARDS = ("gokmen_vlasov", "ecram_mo", "reram_sb", "reram_array_om")
-WARM_UP, REPEATS = 3, 20
+SIGNALS = (0.1, 0.01, 0.001)
+RATE = 0.01
+WARM_UP, REPEATS = 3, 15
 
 
 def median(call: Callable[[], object]) -> float:
@@ -29,36 +34,54 @@ def median(call: Callable[[], object]) -> float:
         start = time.perf_counter()
         call()
         times.append(1e3 * (time.perf_counter() - start))
-    return round(statistics.median(times[WARM_UP:]), 2)
+    return statistics.median(times[WARM_UP:])
 
 
 def crossbar(weights: torch.Tensor, **settings: object) -> Crossbar:
     return Crossbar.build(CrossbarSettings.model_validate(settings), weights, Stream(0, "crossbar"))
 
 
+def write(
+    card: str, weights: torch.Tensor, normal: torch.Tensor, pre: torch.Tensor, signal: float
+) -> tuple[float, float]:
+    """Milliseconds of an update and mean pulses of a cell."""
+    array, updates, reports = crossbar(weights, device=card), count(), []
+    update = LocalUpdate(RATE * signal * normal, pre)
+
+    def call() -> None:
+        reports.append(array.apply_update(update, Stream(0, "write").at(next(updates))))
+
+    milliseconds, cells = median(call), len(array.mapping.coefficients) * INPUTS * OUTPUTS
+    return milliseconds, (reports[0].pulses_up + reports[0].pulses_down).item() / cells
+
+
 def main() -> None:
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
-    post = 1e-4 * torch.randn(1, BATCH, OUTPUTS, generator=generator)
+    normal = torch.randn(1, BATCH, OUTPUTS, generator=generator)
     pre = torch.rand(1, BATCH, INPUTS, generator=generator)
     weights = torch.randn(1, OUTPUTS, INPUTS, generator=generator) / INPUTS**0.5
-    figures = {"product": median(lambda: torch.bmm(post.mT, pre))}
-    for card in CARDS:
-        array, updates = crossbar(weights, device=card), count()
-
-        def write(array: Crossbar = array, updates: "count[int]" = updates) -> None:
-            array.apply_update(LocalUpdate(post, pre), Stream(0, "write").at(next(updates)))
-
-        figures[f"write_{card}"] = median(write)
-    noisy = {"card": "idealized", "read_noise": 0.01}
-    array = crossbar(weights, device=noisy, dac={"bits": 8}, adc={"bits": 8})
-    noise = torch.randn(array.forward_noise, 1, BATCH, OUTPUTS, generator=generator)
+    product = median(lambda: torch.bmm(normal.mT, pre))
+    figures: dict[str, dict[str, float]] = {"product": {"ms": product}}
+    for card in library.names("devices"):
+        if isinstance(load_card(card).device(), PulsedDevice):
+            for signal in SIGNALS:
+                milliseconds, pulses = write(card, weights, normal, pre, signal)
+                figures[f"write {card} {signal:g}"] = {
+                    "ms": milliseconds,
+                    "products": milliseconds / product,
+                    "pulses": pulses,
+                }
+    array = crossbar(weights, device={"card": "idealized", "read_noise": 0.01}, dac={"bits": 8}, adc={"bits": 8})
+    noise = torch.randn(1, BATCH, array.forward_noise.total, generator=generator)
     bias, out = torch.zeros(1, 1, OUTPUTS), torch.empty(1, BATCH, OUTPUTS)
-    figures["read_noisy_8_bit"] = median(lambda: array.forward(pre, bias, out, noise))
-    figures["linear"] = median(lambda: torch.nn.functional.linear(pre, weights[0], bias[0, 0]))
-    for name, value in figures.items():
-        print(f"{name:22} {value:6.2f} ms")
-    print(json.dumps(figures))
+    linear = median(lambda: torch.nn.functional.linear(pre, weights[0], bias[0, 0]))
+    read = median(lambda: array.forward(pre, bias, out, noise))
+    figures["linear"] = {"ms": linear}
+    figures["read, noisy, 8 bits"] = {"ms": read, "linears": read / linear}
+    for name, row in figures.items():
+        print(f"{name:28}", "  ".join(f"{value:8.2f} {unit}" for unit, value in row.items()))
+    print(json.dumps({name: {unit: round(value, 3) for unit, value in row.items()} for name, row in figures.items()}))
 
 
 if __name__ == "__main__":
