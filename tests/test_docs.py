@@ -24,6 +24,8 @@ from analogdp.scenario.yaml import parse_yaml
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCENARIOS = ROOT / "docs" / "scenarios.md"
+REFERENCES = (SCENARIOS, ROOT / "docs" / "devices.md")
+"""Pages with tables of keys."""
 
 QUANTITIES = {
     "a time": "time",
@@ -183,6 +185,10 @@ def key_tables(page):
     return [block.splitlines() for block in blocks]
 
 
+def reference_tables():
+    return [table for page in REFERENCES for table in key_tables(page)]
+
+
 def fenced(page, language):
     """The code blocks of a page in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
@@ -201,7 +207,7 @@ def test_every_key_of_a_section_is_documented_with_its_values_and_default(settin
     missing = min(
         (
             [row for row in documented_rows(settings) if not any(line.startswith(row) for line in table)]
-            for table in key_tables(SCENARIOS)
+            for table in reference_tables()
         ),
         key=len,
     )
@@ -210,11 +216,11 @@ def test_every_key_of_a_section_is_documented_with_its_values_and_default(settin
 
 def test_the_documentation_has_no_keys_that_scenarios_do_not_have():
     known = ("| `extends` |", *(row for settings in declared_settings() for row in documented_rows(settings)))
-    assert not [line for table in key_tables(SCENARIOS) for line in table if not line.startswith(known)]
+    assert not [line for table in reference_tables() for line in table if not line.startswith(known)]
 
 
 def test_every_key_is_explained():
-    assert not [line for table in key_tables(SCENARIOS) for line in table if not line.split(" | ")[3].strip(" |")]
+    assert not [line for table in reference_tables() for line in table if not line.split(" | ")[3].strip(" |")]
 
 
 @pytest.mark.parametrize("code", examples("yaml"))
