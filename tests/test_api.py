@@ -9,6 +9,7 @@ import torch
 
 import analogdp
 from analogdp import api
+from analogdp.data import load as load_data
 from analogdp.errors import InputError, RunError
 from analogdp.runs import Observer, Row, RunDirectory, change_manifest
 from analogdp.scenario import Scenario, load_scenario
@@ -61,6 +62,16 @@ def test_the_recorded_scenario_runs_to_the_same_numbers(finished: api.Result, tm
     again = api.run(load_scenario(finished.directory / "scenario.yaml"), out=tmp_path / "again")
     assert again.metrics == finished.metrics
     assert (again.directory / "conductances.h5").read_bytes() == finished.exports[0].read_bytes()
+
+
+def test_a_run_says_what_its_chips_took(finished: api.Result) -> None:
+    assert finished.energy is not None
+    reads = finished.energy.parts[0]
+    assert (reads.name, reads.assumption[:5]) == ("reads, bottom-up", "0.2 V")
+    samples = len(load_data(finished.scenario.data, finished.scenario.seed).train_inputs)
+    steps = sum(row["settle_steps_mean"] for row in finished.final) / 2
+    dt = finished.scenario.dynamics.time_step(finished.scenario)
+    assert reads.training_time == pytest.approx(samples * steps * dt)
 
 
 def test_a_result_shows_itself_in_text_and_in_a_notebook(finished: api.Result) -> None:

@@ -178,6 +178,12 @@ def test_show_gives_scenario_metrics_and_files(finished: Path, command: Command)
     assert "CHANGED" not in out
 
 
+def test_show_gives_the_energy_if_any_is_stated(folder: Path, finished: Path, command: Command) -> None:
+    assert "bottom-up" not in command("show", finished).out
+    command("run", "tiny.yaml", "--set", "learning.epochs=0", "--set", "synapse=crossbar", "--out", "physical")
+    assert re.search(r"^reads, bottom-up +[\d.]+ .?J +[\d.]+ %", command("show", "physical").out, re.MULTILINE)
+
+
 def test_show_reports_files_that_changed_or_went_missing(finished: Path, command: Command) -> None:
     with (finished / "metrics.parquet").open("r+b") as file:
         file.seek(50)
