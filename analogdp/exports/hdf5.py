@@ -26,11 +26,11 @@ The layout of a file (format version 1); ``read_conductances`` of :mod:`analogdp
     /synapses/<k>/programming        there where the initial weights were programmed by pulses. Attributes: method,
                                      tolerance, budget, most_pulses, as the scenario says
     /synapses/<k>/programming/chip_<c>
-                                     of all cells (devices of plus, then those of minus): arrays (cells, word lines, bit
-                                     lines). Attribute: energy (joules) of the pulses, if known
-        pulses, reads                how many each cell got
+                                     arrays (devices, word lines, bit lines): devices of plus, then those of minus, if
+                                     these are programmable. Attribute: energy (joules) of the pulses, if known
+        pulses, reads                how many each device got
         error                        conductance less the wanted one, in siemens
-        unfinished                   whether the cell was still out of tolerance at its last read; absent without reads
+        unfinished                   whether the device was still out of tolerance at its last read; absent without reads
     /feedback/<k>                    as /synapses/<k>: crossbars of their own that carry messages down, from layer k+1 to
                                      layer k; absent where the synapses themselves are read backwards
 

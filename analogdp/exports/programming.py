@@ -17,27 +17,27 @@ from analogdp.synapses.programming import ProgrammingReport
 
 GROUP = "programming"
 UNITS = {"pulses": "pulses", "reads": "reads", "error": "siemens", "unfinished": "true or false"}
-"""The data sets of a chip and what they are measured in; the last is there where cells were read."""
+"""The data sets of a chip and what they are measured in; the last is there where devices were read."""
 
 _SETTINGS: dict[str, Any] = {"method": str, "tolerance": float, "budget": int, "most_pulses": int}
 
 
 @dataclass(frozen=True)
 class Programming:
-    """What programming took, and what it left: arrays of shape ``(chips, cells, word lines, bit lines)``.
+    """What programming took, and what it left: arrays of shape ``(chips, devices, word lines, bit lines)``.
 
-    The cells of a weight are the devices of its plus unit, then those of its minus unit, if that is programmable.
+    The devices of a weight are those of its plus cell, then those of its minus cell, if that is programmable.
 
     Attributes:
-        pulses: that every cell got, in both directions.
-        reads: of every cell.
+        pulses: that every device got, in both directions.
+        reads: of every device.
         error: conductance less the wanted one, in siemens, without read noise.
-        unfinished: whether a cell was still out of tolerance at its last read; None if none was read.
+        unfinished: whether a device was still out of tolerance at its last read; None if none was read.
         energy: of the pulses in joules ``(chips,)``, a shared reference column's included; None if the card does not state
             their voltages.
         method: ``open_loop`` or ``write_verify``; None if the scenario does not say.
         tolerance: largest error of a read, relative to the conductance range, or None.
-        budget: most reads of a cell, or None.
+        budget: most reads of a device, or None.
         most_pulses: between two reads, or None for any number.
     """
 

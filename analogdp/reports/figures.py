@@ -115,25 +115,25 @@ def device_figure(summary: CrossbarSummary) -> go.Figure:
             figure.add_trace(trace, row=row, col=column)
         figure.update_xaxes(title=f"conductance ({letter}S)", row=row, col=column)
     figure.update_yaxes(title="cells", col=1)
-    return _styled(figure, 100 + 220 * rows)
+    return _styled(figure, 140 + 220 * rows)
 
 
 def programming_figure(programming: ProgrammingSummary) -> go.Figure:
-    """Over all cells and chips: pulses, and what they left of cells and of weights to be desired."""
-    figure = _panels(_EVEN, ("Pulses per cell", "Error of cells", "Error of weights"))
+    """Over all devices and chips: pulses, and how far off they left devices and weights."""
+    figure = _panels(_EVEN, ("Pulses per device", "Error of devices", "Error of weights"))
     for trace in _pair(programming.pulses, 1.0):
         figure.add_trace(trace, row=1, col=1)
-    for trace in _pair(programming.cell_error, 1.0, legend=False):
+    for trace in _pair(programming.device_error, 1.0, legend=False):
         figure.add_trace(trace, row=1, col=2)
     figure.add_trace(_bars(programming.weight_error, "error", "error", GREY, 1.0, legend=False), row=1, col=3)
     if programming.tolerance is not None:
         for bound in (-100 * programming.tolerance, 100 * programming.tolerance):
             figure.add_vline(x=bound, line={"color": GREY, "dash": "dot", "width": 1.5}, row=1, col=2)
     titles = ("pulses", "programmed − wanted (% of the range)", "programmed − wanted weight")
-    for column, (title, counted) in enumerate(zip(titles, ("cells", "cells", "pairs"), strict=True), start=1):
+    for column, (title, counted) in enumerate(zip(titles, ("devices", "devices", "pairs"), strict=True), start=1):
         figure.update_xaxes(title=title, row=1, col=column)
-        figure.update_yaxes(title=counted, row=1, col=column)
-    return _styled(figure, 340, legend_right=_EVEN[0][1])
+        figure.update_yaxes(title=counted, type="log", dtick=1, row=1, col=column)
+    return _styled(figure, 360, legend_right=_EVEN[0][1])
 
 
 def weight_maps(summary: CrossbarSummary) -> go.Figure:

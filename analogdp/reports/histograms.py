@@ -62,8 +62,8 @@ def count_edges(most: int) -> Values:
     return edges
 
 
-def symmetric_edges(values: NDArray[Any]) -> Values:
+def symmetric_edges(values: NDArray[Any], bins: int = BINS) -> Values:
     """Equal bins around zero, as far as the finite values reach."""
     reach = float(np.abs(finite(values)).max(initial=0)) or 1.0
-    edges: Values = np.linspace(-reach, reach, BINS + 1)
+    edges: Values = np.linspace(-reach, reach, bins + 1)
     return edges

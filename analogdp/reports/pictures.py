@@ -126,20 +126,23 @@ def draw_devices(summary: CrossbarSummary) -> Figure:
 
 
 def draw_programming(summary: CrossbarSummary, programming: ProgrammingSummary) -> Figure:
-    """Over all cells and chips: pulses, and what they left of cells and of weights to be desired."""
-    figure, (pulses, cells, weights) = canvas(13.5, 3.9, 3)
+    """Over all devices and chips: pulses, and how far off they left devices and weights."""
+    figure, (pulses, devices, weights) = canvas(13.5, 3.9, 3)
     _draw_bars(pulses, programming.pulses, _PAIR, 1.0)
     pulses.legend(frameon=False)
-    pulses.set(title="Pulses per cell", xlabel="pulses", ylabel="cells")
-    _draw_bars(cells, programming.cell_error, _PAIR, 1.0)
+    pulses.set(title="Pulses per device", xlabel="pulses", ylabel="devices")
+    _draw_bars(devices, programming.device_error, _PAIR, 1.0)
     if programming.tolerance is not None:
         for bound in (-100 * programming.tolerance, 100 * programming.tolerance):
-            cells.axvline(bound, color=GREY, linestyle=":")
-    title = f"Error of cells, {programming.cell_deviation:.3g} % rms"
-    cells.set(title=title, xlabel="programmed − wanted (% of the range)", ylabel="cells")
+            devices.axvline(bound, color=GREY, linestyle=":")
+    title = f"Error of devices, {programming.device_deviation:.3g} % rms"
+    devices.set(title=title, xlabel="programmed − wanted (% of the range)", ylabel="devices")
     _draw_bars(weights, programming.weight_error, {"error": ("error", GREY)}, 1.0)
     title = f"Error of weights, {programming.weight_deviation:.3g} rms"
     weights.set(title=title, xlabel="programmed − wanted weight", ylabel="pairs")
+    for axis in (pulses, devices, weights):
+        axis.set_yscale("log")
+        axis.set_ylim(bottom=0.7)
     _title(figure, f"{_heading(summary)}, programming")
     return figure
 

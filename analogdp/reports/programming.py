@@ -1,4 +1,4 @@
-"""What a report says about programming initial weights by pulses: what it took, and how far off it left the cells."""
+"""What a report says about programming initial weights by pulses: what it took, and how far off it left the devices."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from analogdp.exports import CrossbarConductances
 from analogdp.reports.histograms import Histogram, count_edges, histogram, root_mean_square, symmetric_edges
 from analogdp.reports.style import count, quantity
 
+FINE_BINS = 151
+"""Bins of errors: a few devices that are far off leave room to see what became of the others."""
+
 
 @dataclass(frozen=True)
 class ProgrammingSummary:
-    """The programming of one crossbar, over all cells of all chips.
+    """The programming of one crossbar, over all devices of all cells of all chips.
 
     Attributes:
         method, tolerance, budget: as the scenario says; None where it does not.
-        pulses: of each cell; ``plus`` and, where these are programmable, ``minus`` cells.
-        cell_error: what programming left of each cell, in percent of the nominal conductance range; likewise.
-        weight_error: the same of each pair in network units, ``error``.
-        cell_deviation, weight_deviation: root mean squares of these errors.
-        total_pulses, total_reads: of all cells.
-        mean_pulses, mean_reads: per cell.
-        unfinished: share of cells out of tolerance at their last read; None if none was read.
+        pulses: of each device, of ``plus`` and, where these are programmable, ``minus`` cells.
+        device_error: how far off programming left each device, in percent of the nominal conductance range; likewise.
+        weight_error: what that makes of each pair in network units, ``error``.
+        device_deviation, weight_deviation: root mean squares of these errors.
+        total_pulses, total_reads: of all devices.
+        mean_pulses, mean_reads: per device.
+        unfinished: share of devices out of tolerance at their last read; None if none was read.
         energy: of the pulses in joules per chip, or None if it is not known.
     """
 
@@ -32,9 +35,9 @@ class ProgrammingSummary:
     tolerance: float | None
     budget: int | None
     pulses: Histogram
-    cell_error: Histogram
+    device_error: Histogram
     weight_error: Histogram
-    cell_deviation: float
+    device_deviation: float
     weight_deviation: float
     total_pulses: int
     total_reads: int
@@ -63,9 +66,11 @@ def summarise_programming(crossbar: CrossbarConductances) -> ProgrammingSummary 
         tolerance=found.tolerance,
         budget=found.budget,
         pulses=histogram({name: pulses[:, p] for p, name in enumerate(names)}, count_edges(int(pulses.max()))),
-        cell_error=histogram({name: percent[:, p] for p, name in enumerate(names)}, symmetric_edges(percent)),
-        weight_error=histogram({"error": weights}, symmetric_edges(weights)),
-        cell_deviation=root_mean_square(percent),
+        device_error=histogram(
+            {name: percent[:, p] for p, name in enumerate(names)}, symmetric_edges(percent, FINE_BINS)
+        ),
+        weight_error=histogram({"error": weights}, symmetric_edges(weights, FINE_BINS)),
+        device_deviation=root_mean_square(percent),
         weight_deviation=root_mean_square(weights),
         total_pulses=int(pulses.sum()),
         total_reads=int(found.reads.sum(dtype=np.int64)),
@@ -83,14 +88,14 @@ def describe_programming(summary: ProgrammingSummary) -> str:
 
 def _sentences(summary: ProgrammingSummary) -> Iterator[str]:
     yield _method(summary)
-    yield f"{count(summary.total_pulses)} pulses, {summary.mean_pulses:.3g} per cell."
+    yield f"{count(summary.total_pulses)} pulses, {summary.mean_pulses:.3g} per device."
     if summary.unfinished is not None:
         yield (
-            f"{count(summary.total_reads)} reads, {summary.mean_reads:.3g} per cell; "
-            f"{100 * summary.unfinished:.3g} % of the cells were out of tolerance at their last one."
+            f"{count(summary.total_reads)} reads, {summary.mean_reads:.3g} per device; "
+            f"{100 * summary.unfinished:.3g} % of the devices were out of tolerance at their last one."
         )
     yield (
-        f"Root mean square error {summary.cell_deviation:.3g} % of the conductance range, "
+        f"Root mean square error {summary.device_deviation:.3g} % of the conductance range, "
         f"{summary.weight_deviation:.3g} of a weight."
     )
     if summary.energy is None:
@@ -105,7 +110,7 @@ def _method(summary: ProgrammingSummary) -> str:
     if summary.method != "write_verify":
         return "By pulses."
     bounds = [
-        "" if summary.tolerance is None else f" to {100 * summary.tolerance:.3g} % of the conductance range",
-        "" if summary.budget is None else f" in at most {count(summary.budget)} reads of a cell",
+        "" if summary.tolerance is None else f", to {100 * summary.tolerance:.3g} % of the conductance range",
+        "" if summary.budget is None else f", in at most {count(summary.budget)} reads of a device",
     ]
     return f"Pulses and reads in turn{''.join(bounds)}."
