@@ -14,19 +14,22 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analogdp.api import Result, open_run, resume, run
+    from analogdp.analysis import Aging
+    from analogdp.api import Result, age, open_run, resume, run
     from analogdp.exports import read_conductances
     from analogdp.runs import Observer, Recording, read_recordings
     from analogdp.scenario import Scenario, load_scenario
     from analogdp.verification.comparison import Verification, verify
 
 __all__ = [
+    "Aging",
     "Observer",
     "Recording",
     "Result",
     "Scenario",
     "Verification",
     "__version__",
+    "age",
     "load_scenario",
     "open_run",
     "read_conductances",
@@ -42,11 +45,13 @@ except PackageNotFoundError:  # imported from a source tree that is not installe
     __version__ = "unknown"
 
 _HOMES = {
+    "Aging": "analogdp.analysis",
     "Observer": "analogdp.runs",
     "Recording": "analogdp.runs",
     "Result": "analogdp.api",
     "Scenario": "analogdp.scenario",
     "Verification": "analogdp.verification.comparison",
+    "age": "analogdp.api",
     "load_scenario": "analogdp.scenario",
     "open_run": "analogdp.api",
     "read_conductances": "analogdp.exports",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any
 import torch
 
 from analogdp import registry
-from analogdp.analysis import EnergyReport, History, account
+from analogdp.analysis import Aging, EnergyReport, History, account
+from analogdp.analysis.aging import COMPENSATIONS, USUAL_TIMES, Compensation, in_seconds
+from analogdp.analysis.aging import age as age_network
 from analogdp.data import Dataset
 from analogdp.data import load as load_data
 from analogdp.dynamics import Diverged
 from analogdp.errors import InputError, RunError
-from analogdp.files import write_text
+from analogdp.files import checksum, write_text
 from analogdp.network import Network, build, resolve_device
 from analogdp.reports import write_report
 from analogdp.runs import (
@@ -37,7 +40,7 @@ from analogdp.runs import (
     status_now,
     versions,
 )
-from analogdp.runs.directory import MANIFEST, SCENARIO
+from analogdp.runs.directory import MANIFEST, PLOTS, SCENARIO
 from analogdp.runs.manifest import now
 from analogdp.runs.recorder import Recorder
 from analogdp.runs.recordings import Recording, read_recordings
@@ -130,6 +133,15 @@ class Result:
             InputError: the file is damaged.
         """
         return EnergyReport.read(self._run.energy)
+
+    @property
+    def aging(self) -> Aging | None:
+        """How the network does over time, as :func:`age` found; None if the run has not been aged.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        return Aging.read(self._run.aging)
 
     def _mean(self, column: str) -> float | None:
         found = mean_and_spread(self.final, column)
@@ -228,6 +240,57 @@ def open_run(directory: Path | str) -> Result:
     """
     made = RunDirectory.open(directory)
     return Result(made, load_scenario(made.scenario))
+
+
+def age(
+    run: Result | Path | str,
+    after: str | float | Iterable[str | float] = USUAL_TIMES,
+    *,
+    compensation: Sequence[Compensation] = COMPENSATIONS,
+    reads: int = 1,
+) -> Aging:
+    """Test the trained network of a run after its cells were left alone, with and without compensation of their drift.
+
+    The trained run stays as it is. ``aging.json``, which takes the place of an earlier one, the page and its pictures are
+    written, and their checksums recorded.
+
+    Args:
+        run: a finished run, or its directory.
+        after: times since the end of training, in seconds or with a unit: ``"1 day"``, ``["1 hour", 86400]``.
+        compensation: which to try: ``none``, ``global`` (a factor for each crossbar), ``column`` (one for each line).
+        reads: noisy reads that are averaged for each measurement of line currents.
+
+    Raises:
+        InputError: no finished run, no time, or weights that do not change in time; nothing was written.
+        RunError: an aged network diverged.
+    """
+    times = in_seconds(after)
+    made = RunDirectory.open(run.directory if isinstance(run, Result) else run)
+    with made.locked():
+        result = open_run(made.path)
+        _refuse_unfinished(result)
+        with computing_with(result.manifest.threads):
+            data = load_data(result.scenario.data, result.scenario.seed)
+            aging = age_network(result.scenario, result.network, data, times, compensation, reads)
+        write_text(made.aging, aging.to_json())
+        _record(made, [made.aging])
+        page = write_report(made.path)
+        _record(made, [page, *(made.path / PLOTS).glob("*.png")])
+    return aging
+
+
+def _refuse_unfinished(result: Result) -> None:
+    manifest = result.manifest
+    if manifest.status == "diverged":
+        raise InputError(f"{result.directory} diverged, and only finished runs can be aged: {manifest.reason}")
+    if not manifest.concluded:
+        raise InputError(f"{result.directory} has not come to its end; go on with: analogdp resume {result.directory}")
+
+
+def _record(made: RunDirectory, files: Iterable[Path]) -> None:
+    """Note the checksums of files that were written after the end of a run; those of all others stay."""
+    written = {file.relative_to(made.path).as_posix(): checksum(file) for file in files}
+    change_manifest(made, checksums=read_manifest(made).checksums | written)
 
 
 def _carry_out(

@@ -1,6 +1,7 @@
-"""What a simulated network would cost as a chip: energy and time."""
+"""What a simulated network would be as a chip: its energy, its time, and what age makes of it."""
 
 from analogdp.analysis.account import History, account
+from analogdp.analysis.aging import Aging, Moment
 from analogdp.analysis.report import EnergyReport, Part
 
-__all__ = ["EnergyReport", "History", "Part", "account"]
+__all__ = ["Aging", "EnergyReport", "History", "Moment", "Part", "account"]

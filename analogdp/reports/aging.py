@@ -30,7 +30,7 @@ def in_words(seconds: float) -> str:
     for name, unit in _UNITS:
         if seconds >= unit:
             count = f"{seconds / unit:.4g}"
-            return f"{count} {name}{'s' if len(name) > len('min') and count != '1' else ''}"
+            return f"{count} {name}{'' if count == '1' or name in ('h', 'min') else 's'}"
     return quantity(seconds, "s")
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from analogdp.analysis import Aging
+from analogdp.reports.aging import aging_figure, aging_section
 from analogdp.reports.cells import CrossbarSummary
 from analogdp.reports.curves import Chart
 from analogdp.reports.energy import energy_section
@@ -65,6 +67,7 @@ def page(
         _programming(crossbars),
         _cards(crossbars),
         _Part(energy_section(run.energy), {}),
+        _aging(run.aging),
         _origin(run),
     ]
     figures = {place: figure for part in parts for place, figure in part.figures.items()}
@@ -179,8 +182,8 @@ def _programming(crossbars: Sequence[CrossbarSummary]) -> _Part:
     if not programmed:
         return _Part("", {})
     explanation = (
-        "How the initial weights got into the cells, over all cells of all chips, and what that left: conductances less "
-        "the wanted ones, without read noise. Dotted lines mark the tolerance of a read."
+        "How the initial weights got into the devices of all cells and chips, and how far off they were left: conductances "
+        "less the wanted ones, without read noise. Counts are on logarithmic axes; dotted lines mark the tolerance of a read."
     )
     html = [f'<h2>Programming</h2>\n<p class="caption">{explanation}</p>']
     for layer, programming in programmed.items():
@@ -207,6 +210,12 @@ def _cards(crossbars: Sequence[CrossbarSummary]) -> _Part:
         html.append(f"<h3>{escape(str(card.get('name', 'Device')))} (synapse {', '.join(map(str, users))})</h3>")
         html.append(_table(card_rows(card)))
     return _Part("\n".join(html), {})
+
+
+def _aging(aging: Aging | None) -> _Part:
+    if aging is None:
+        return _Part("", {})
+    return _Part(aging_section(aging, _place("aging", "Aging")), {"aging": aging_figure(aging)})
 
 
 def _origin(run: RunFiles) -> _Part:

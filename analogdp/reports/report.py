@@ -7,10 +7,11 @@ from pathlib import Path
 from analogdp.exports import read_conductances
 from analogdp.exports.reading import layers_in
 from analogdp.files import write_text
+from analogdp.reports.aging import draw_aging
 from analogdp.reports.cells import CrossbarSummary, summarise
 from analogdp.reports.curves import charts
 from analogdp.reports.page import page
-from analogdp.reports.pictures import write_pictures
+from analogdp.reports.pictures import save_picture, write_pictures
 from analogdp.reports.source import read_run
 from analogdp.reports.traces import Traces, read_traces
 from analogdp.runs.directory import PLOTS, REPORT
@@ -48,6 +49,8 @@ def write_report(directory: Path) -> Path:
     drawn = charts(run.metrics)
     traces = read_traces(run.recordings) if run.recordings else Traces()
     write_pictures(run.directory / PLOTS, drawn, run.metrics, crossbars, traces.charts)
+    if run.aging is not None:
+        save_picture(run.directory / PLOTS / "aging.png", draw_aging(run.aging))
     target = run.directory / REPORT
     write_text(target, page(run, drawn, crossbars, traces, omitted=len(layers) - len(crossbars)))
     return target

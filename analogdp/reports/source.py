@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from analogdp.analysis import EnergyReport
+from analogdp.analysis import Aging, EnergyReport
 from analogdp.errors import InputError
-from analogdp.runs.directory import CONDUCTANCES, ENERGY, JOURNAL, MANIFEST, METRICS, RECORDINGS, SCENARIO
+from analogdp.runs.directory import AGING, CONDUCTANCES, ENERGY, JOURNAL, MANIFEST, METRICS, RECORDINGS, SCENARIO
 from analogdp.runs.metrics import Journal, as_table
 from analogdp.scenario.yaml import read_yaml
 
@@ -88,6 +88,7 @@ class RunFiles:
         conductances: the file of the trained crossbars, or None if the run has none.
         recordings: the file of the traces, or None if the run has none.
         energy: the account of energy and time, or None if the run has none.
+        aging: how the network does over time, or None if the run has not been aged.
     """
 
     directory: Path
@@ -98,6 +99,7 @@ class RunFiles:
     conductances: Path | None
     recordings: Path | None
     energy: EnergyReport | None
+    aging: Aging | None
 
 
 def read_run(directory: Path) -> RunFiles:
@@ -119,6 +121,7 @@ def read_run(directory: Path) -> RunFiles:
         conductances=_if_there(directory / CONDUCTANCES),
         recordings=_if_there(directory / RECORDINGS),
         energy=EnergyReport.read(directory / ENERGY),
+        aging=Aging.read(directory / AGING),
     )
 
 

@@ -24,6 +24,7 @@ CHECKPOINTS = "checkpoints"
 CONDUCTANCES = "conductances.h5"
 RECORDINGS = "recordings.h5"
 ENERGY = "energy.json"
+AGING = "aging.json"
 SPOOLS = ".recordings"
 REPORT = "report.html"
 PLOTS = "plots"
@@ -129,6 +130,11 @@ class RunDirectory:
     def energy(self) -> Path:
         """The account of energy and time, once the run has ended."""
         return self.path / ENERGY
+
+    @property
+    def aging(self) -> Path:
+        """How the network does over time, if the run has been aged."""
+        return self.path / AGING
 
     @property
     def spools(self) -> Path:
