@@ -56,11 +56,6 @@ class ConverterSettings(Settings):
         return int(2 ** (self.bits - 1)) - 1
 
     @property
-    def has_mismatch(self) -> bool:
-        """Whether lines differ."""
-        return bool(self.gain_std or self.offset_std)
-
-    @property
     def conversion_energy(self) -> float | None:
         """Joules of one conversion: figure of merit x 2^bits (Walden 1999, doi:10.1109/49.761034), or None."""
         return None if self.figure_of_merit is None else self.figure_of_merit * 2**self.bits

@@ -32,9 +32,7 @@ class Converter(nn.Module):
 
     limits: Tensor
 
-    def __init__(
-        self, settings: ConverterSettings, lines: tuple[int, int], like: Tensor, stream: Stream | None = None
-    ) -> None:
+    def __init__(self, settings: ConverterSettings, lines: tuple[int, int], like: Tensor, stream: Stream) -> None:
         """
         Args:
             settings: a DAC's or an ADC's.
@@ -51,10 +49,7 @@ class Converter(nn.Module):
         self.register_buffer("limits", like.new_zeros(2, like.shape[0]))
         self.known = [False, False]
         self._measures = isinstance(settings, AdcSettings)
-        if settings.has_mismatch:
-            if stream is None:
-                raise ValueError("gain_std and offset_std are drawn from a stream: give one")
-            self._fabricate(lines, stream)
+        self._fabricate(lines, stream)
 
     @property
     def calibrated(self) -> bool:
