@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from analogdp import __version__
-from analogdp.cli import hysteresis, inspection, running, verification
+from analogdp.cli import aging, hysteresis, inspection, running, verification
 from analogdp.cli.output import let_go, open_closed_streams
 from analogdp.errors import AnalogdpError, AnalogdpWarning, ScenarioError
 
@@ -29,6 +29,7 @@ application.command("run")(running.run)
 application.command("resume")(running.resume)
 application.command("list")(running.list_runs)
 application.command("show")(running.show)
+application.command("age")(aging.age)
 application.command("verify")(verification.verify)
 application.command("hysteresis")(hysteresis.hysteresis)
 application.command("validate")(inspection.validate)
