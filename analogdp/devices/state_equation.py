@@ -208,8 +208,8 @@ class StateEquationDevice(DeviceModel):
     def pulse(self, state: DeviceState, count: Tensor, stream: Stream) -> None:
         """Expose every cell for ``|count|`` pulse widths; counts may be fractions.
 
-        Cycle noise makes the exposure lognormal with the given count as its mean, so that no pulse moves a state backwards. Where a
-        state diffuses, the noise is that of the peak voltage for the whole width, and comes in 8 pieces between motions.
+        Cycle noise makes the exposure lognormal with the given count as its mean, so that no pulse moves a state backwards.
+        Where a state diffuses, the noise is that of the peak voltage for the whole width, and comes in 8 pieces between motions.
         """
         seconds = count * self.pulses.width
         if self.parameters.cycle_noise:
