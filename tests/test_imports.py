@@ -17,7 +17,7 @@ LEVELS = [
     {"learning"},
     {"dynamics"},
     {"network"},
-    {"synapses", "neurons"},
+    {"synapses", "neurons", "fitting"},
     {"devices"},
     {"data"},
     {"scenario"},

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from analogdp import __version__
-from analogdp.cli import aging, hysteresis, inspection, running, verification
+from analogdp.cli import aging, fitting, hysteresis, inspection, running, verification
 from analogdp.cli.output import let_go, open_closed_streams
 from analogdp.errors import AnalogdpError, AnalogdpWarning, ScenarioError
 
@@ -32,6 +32,8 @@ application.command("show")(running.show)
 application.command("age")(aging.age)
 application.command("verify")(verification.verify)
 application.command("hysteresis")(hysteresis.hysteresis)
+application.command("fit-device")(fitting.fit_device)
+application.command("sample-traces")(fitting.sample_traces)
 application.command("validate")(inspection.validate)
 application.command("schema")(inspection.schema)
 application.command("models")(inspection.models)
