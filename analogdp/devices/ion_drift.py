@@ -45,7 +45,7 @@ class IonDrift(StateEquationDevice):
 
         dx/dt = mobility r_on / thickness^2 * i * f(x)        R(x) = r_on x + r_off (1 - x)
 
-    Strukov, Snider, Stewart & Williams, Nature 453, 80 (2008), Eqs. 5 and 6; windows f in :mod:`analogdp.devices.windows`.
+    Strukov, Snider, Stewart & Williams, Nature 453, 80 (2008); windows f in :mod:`analogdp.devices.windows`.
     With the Joglekar and Prodromakis windows a cell at a bound never leaves it again: the terminal-state problem, which is in
     the equations. A cell is there when it is programmed to the bound, or was pulsed towards it until it rounds to it.
     """

@@ -240,7 +240,7 @@ class StateEquationDevice(DeviceModel):
     def advance(self, state: DeviceState, voltage: Tensor, seconds: float, stream: Stream | None = None) -> None:
         """Write continuously: one step of the exponential Rosenbrock-Euler method, in place.
 
-            x <- x + (exp(J dt) - 1) / J flow(x),  J = d flow / dx       Hochbruck & Ostermann, Acta Numer. 2010, Eq. 2.56
+            x <- x + (exp(J dt) - 1) / J flow(x),  J = d flow / dx       Hochbruck & Ostermann, Acta Numer. 19, 209 (2010)
 
         Second order with the voltage at the middle of the step, and stable however fast the state settles. A state that
         reaches its bound stays there until the flow reverses.

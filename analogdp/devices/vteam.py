@@ -57,7 +57,7 @@ class Vteam(StateEquationDevice):
         dx/dt = k_on  (V / v_on  - 1)^alpha_on  f_on(x)    V < v_on < 0           R = r_on exp(log(r_off / r_on) w)
         dx/dt = 0                                          between                w = (x - x_on) / (x_off - x_on)
 
-    Kvatinsky, Ramadan, Friedman & Kolodny, IEEE Trans. Circuits Syst. II 62, 786 (2015), Eqs. 1 to 4. A positive voltage
+    Kvatinsky, Ramadan, Friedman & Kolodny, IEEE Trans. Circuits Syst. II 62, 786 (2015). A positive voltage
     lowers the conductance.
     """
 

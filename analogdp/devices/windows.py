@@ -13,7 +13,7 @@ WindowName = Literal["none", "joglekar", "biolek", "prodromakis"]
 def joglekar(x: Tensor, power: float) -> Tensor:
     """``1 - (2x - 1)^(2 power)``: 1 in the middle, 0 at both ends, in either direction.
 
-    Joglekar & Wolf, Eur. J. Phys. 30, 661 (2009), Eq. 10. A state exactly at an end is stuck there for ever.
+    Joglekar & Wolf, Eur. J. Phys. 30, 661 (2009). A state exactly at an end is stuck there for ever.
     """
     return 1 - (2 * x - 1).abs() ** (2 * power)
 
@@ -21,7 +21,7 @@ def joglekar(x: Tensor, power: float) -> Tensor:
 def biolek(x: Tensor, rising: Tensor, power: float) -> Tensor:
     """``1 - (x - step(-i))^(2 power)``: 1 at the end a state comes from, 0 at the end it moves to.
 
-    Biolek, Biolek & Biolkova, Radioengineering 18, 210 (2009), Eq. 8. A reversed state leaves its end at once.
+    Biolek, Biolek & Biolkova, Radioengineering 18, 210 (2009). A reversed state leaves its end at once.
 
     Args:
         x: the state from 0 to 1.
@@ -34,7 +34,7 @@ def biolek(x: Tensor, rising: Tensor, power: float) -> Tensor:
 def prodromakis(x: Tensor, power: float, scale: float) -> Tensor:
     """``scale (1 - ((x - 1/2)^2 + 3/4)^power)``: 0 at both ends, and largest in the middle.
 
-    Prodromakis, Peh, Papavassiliou & Toumazou, IEEE Trans. Electron Devices 58, 3099 (2011), Eq. 11. A state exactly at
+    Prodromakis, Peh, Papavassiliou & Toumazou, IEEE Trans. Electron Devices 58, 3099 (2011). A state exactly at
     an end is stuck there for ever.
     """
     return scale * (1 - ((x - 0.5) ** 2 + 0.75) ** power)

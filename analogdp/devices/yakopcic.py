@@ -45,7 +45,7 @@ class Yakopcic(StateEquationDevice):
         g = -An (exp(-V) - exp(Vn)) V < -Vn        f = exp(alpha_n (x + xn - 1)) x / (1 - xn)       down, x <= 1 - xn
         g = 0                       between        f = 1                                            elsewhere
 
-    Yakopcic, Taha, Subramanyam & Pino, IEEE Trans. Comput.-Aided Des. 32, 1201 (2013), Eqs. 1 to 7. Voltages in the
+    Yakopcic, Taha, Subramanyam & Pino, IEEE Trans. Comput.-Aided Des. 32, 1201 (2013). Voltages in the
     exponentials are in volts. A state moves up where eta V > 0.
     """
 
