@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -99,10 +100,11 @@ def distribution_figure(summary: CrossbarSummary) -> go.Figure:
 
 def device_figure(summary: CrossbarSummary) -> go.Figure:
     """Over all cells and chips: conductances of each device of a cell, on equal axes."""
-    rows = -(-len(summary.devices) // DEVICES_IN_A_ROW)
+    columns = min(len(summary.devices), DEVICES_IN_A_ROW)
+    rows = -(-len(summary.devices) // columns)
     figure = make_subplots(
         rows=rows,
-        cols=min(len(summary.devices), DEVICES_IN_A_ROW),
+        cols=columns,
         subplot_titles=device_titles(summary),
         shared_yaxes="all",
         horizontal_spacing=0.03,
@@ -110,10 +112,11 @@ def device_figure(summary: CrossbarSummary) -> go.Figure:
     )
     factor, letter = prefix(summary.high)
     for place, each in enumerate(summary.devices):
-        row, column = place // DEVICES_IN_A_ROW + 1, place % DEVICES_IN_A_ROW + 1
+        row, column = place // columns + 1, place % columns + 1
         for trace in _pair(each, factor, legend=place == 0):
             figure.add_trace(trace, row=row, col=column)
-        figure.update_xaxes(title=f"conductance ({letter}S)", row=row, col=column)
+        lowest = place + columns >= len(summary.devices)
+        figure.update_xaxes(title=f"conductance ({letter}S)" if lowest else None, row=row, col=column)
     figure.update_yaxes(title="cells", col=1)
     return _styled(figure, 140 + 220 * rows)
 
@@ -129,10 +132,16 @@ def programming_figure(programming: ProgrammingSummary) -> go.Figure:
     if programming.tolerance is not None:
         for bound in (-100 * programming.tolerance, 100 * programming.tolerance):
             figure.add_vline(x=bound, line={"color": GREY, "dash": "dot", "width": 1.5}, row=1, col=2)
-    titles = ("pulses", "programmed − wanted (% of the range)", "programmed − wanted weight")
-    for column, (title, counted) in enumerate(zip(titles, ("devices", "devices", "pairs"), strict=True), start=1):
+    panels = (
+        (programming.pulses, "pulses", "devices"),
+        (programming.device_error, "programmed − wanted (% of the range)", "devices"),
+        (programming.weight_error, "programmed − wanted weight", "pairs"),
+    )
+    for column, (histogram, title, counted) in enumerate(panels, start=1):
         figure.update_xaxes(title=title, row=1, col=column)
-        figure.update_yaxes(title=counted, type="log", dtick=1, row=1, col=column)
+        # An axis that fits itself would begin at the smallest count and hide the bars that have it.
+        reach = [math.log10(0.7), math.log10(1.5 * max(histogram.most, 1))]
+        figure.update_yaxes(title=counted, type="log", dtick=1, range=reach, row=1, col=column)
     return _styled(figure, 360, legend_right=_EVEN[0][1])
 
 

@@ -26,6 +26,11 @@ class Histogram:
         """Middle of each bin."""
         return (self.edges[1:] + self.edges[:-1]) / 2
 
+    @property
+    def most(self) -> int:
+        """The largest count."""
+        return max(int(counts.max(initial=0)) for counts in self.counts.values())
+
 
 def histogram(sets: Mapping[str, NDArray[Any]], edges: Values) -> Histogram:
     """Counts of all finite values of each set."""

@@ -88,10 +88,10 @@ def describe_programming(summary: ProgrammingSummary) -> str:
 
 def _sentences(summary: ProgrammingSummary) -> Iterator[str]:
     yield _method(summary)
-    yield f"{count(summary.total_pulses)} pulses, {summary.mean_pulses:.3g} per device."
+    yield f"{count(summary.total_pulses)} pulses, {_mean(summary.mean_pulses)} per device."
     if summary.unfinished is not None:
         yield (
-            f"{count(summary.total_reads)} reads, {summary.mean_reads:.3g} per device; "
+            f"{count(summary.total_reads)} reads, {_mean(summary.mean_reads)} per device; "
             f"{100 * summary.unfinished:.3g} % of the devices were out of tolerance at their last one."
         )
     yield (
@@ -102,6 +102,10 @@ def _sentences(summary: ProgrammingSummary) -> Iterator[str]:
         yield "The card does not state the energy of pulses."
     else:
         yield f"The pulses took {quantity(summary.energy, 'J')} per chip."
+
+
+def _mean(value: float) -> str:
+    return count(round(value)) if value >= 100 else f"{value:.3g}"
 
 
 def _method(summary: ProgrammingSummary) -> str:
