@@ -32,6 +32,7 @@ COLUMNS = (
     "settled_fraction",
     "pulses_up",
     "pulses_down",
+    "write_energy",
 )
 """Order of the columns; one that a run does not have (accuracy, for regression) is left out, others follow."""
 
