@@ -50,6 +50,7 @@ WRITTEN_OUT = {
     "record": "list of sections",
     "units": "list of whole numbers, whole number, `all`",
     "only_chips": "list of whole numbers",
+    "significance": "list of numbers",
     "bottom_up": "one for all, or one for each pair",
     "top_down": "one for all, or one for each pair",
 }
