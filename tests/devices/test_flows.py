@@ -1,6 +1,7 @@
 """Laws that are not affine: many pulses at once against single pulses, in numpy and from the formulas alone."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -46,13 +47,14 @@ NODES_UP, NODES_DOWN = (3.0, 1.5, 1.5, 0.5), (0.2, 1.0, 1.0, 2.0)
 
 
 def nodes(w: np.ndarray, d: int) -> np.ndarray:
-    return np.interp(w, np.linspace(-1, 1, 4), NODES_UP if d > 0 else NODES_DOWN)
+    return np.asarray(np.interp(w, np.linspace(-1, 1, 4), NODES_UP if d > 0 else NODES_DOWN))
 
 
 ALIKE = dict.fromkeys(("step_spread", "asymmetry_spread", "upper_spread", "lower_spread"), 0.0)
 LASTING = dict.fromkeys(("drift", "flicker_noise"))
 
 
+@cache
 def shipped(name: str, **changes: Any) -> PulsedDevice:
     device = load_card(name, {**ALIKE, **LASTING, **changes}).device()
     assert isinstance(device, PulsedDevice)
@@ -109,7 +111,7 @@ def pulse_by_pulse(law: Law, step: float, noise: float, weight: float, direction
 
 @pytest.mark.parametrize("start", [-0.8, 0.0, 1.0])
 @pytest.mark.parametrize("direction", [1, -1])
-@pytest.mark.parametrize("pulses", [1, 2, 10, 300])
+@pytest.mark.parametrize("pulses", [1, 2, 100])
 @pytest.mark.parametrize("name", MODELS)
 def test_quiet_pulses_follow_the_law_of_single_ones(name: str, pulses: int, direction: int, start: float) -> None:
     build, law, error = MODELS[name]
@@ -126,7 +128,7 @@ def test_quiet_pulses_follow_the_law_of_single_ones(name: str, pulses: int, dire
 
 @pytest.mark.parametrize("start", [-0.8, 0.0])
 @pytest.mark.parametrize("direction", [1, -1])
-@pytest.mark.parametrize("pulses", [1, 3, 34, 300])
+@pytest.mark.parametrize("pulses", [1, 3, 100])
 @pytest.mark.parametrize("name", MODELS)
 def test_noisy_pulses_have_the_mean_and_spread_of_the_loop(
     name: str, pulses: int, direction: int, start: float

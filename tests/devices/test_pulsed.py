@@ -96,7 +96,7 @@ def test_pulses_towards_a_bound_leave_the_scatter_of_the_loop(
     name: str, changes: dict[str, Any], error: float, late_error: float, pulses: int, below: int, direction: int
 ) -> None:
     model = device(name, **changes)
-    step = model.parameters.step
+    step = model.parameters.nominal_step
     state = cells(model, direction * (1 - below * step))
     loop = pulse_by_pulse(model, state, direction, pulses) / step
     model.pulse(state, torch.full((1, *CELLS), float(direction * pulses), dtype=torch.float64), stream("write"))
@@ -202,3 +202,32 @@ def test_a_chip_written_alone_ends_with_the_same_bits(name: str, changes: dict[s
         model.pulse(state, torch.full((len(chips), *CELLS), 15.0), own.at(1))
         results.append(model.conductance(state)[chips.index(4)])
     assert torch.equal(*results)
+
+
+def test_a_chip_of_few_writes_does_not_depend_on_its_neighbours() -> None:
+    model = device("constant", step_spread=0.3, write_noise=2.0)
+    results = []
+    for chips in ((4,), (1, 4, 9)):
+        own = Stream(5, "cells", chips)
+        state, count = model.sample(CELLS, own), torch.full((len(chips), *CELLS), 2.0)
+        count[chips.index(4)] = 0.0
+        count[chips.index(4), ..., ::20] = -3.0
+        before = model.conductance(state)
+        model.pulse(state, count, own.at(1))
+        assert torch.equal(model.conductance(state)[count == 0], before[count == 0])
+        results.append(model.conductance(state)[chips.index(4)])
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_few_written_cells_move_like_many(name: str) -> None:
+    model = device(name)
+    sparse, dense = cells(model, 0.1), cells(model, 0.1)
+    count = torch.zeros(1, *CELLS, dtype=torch.float64)
+    count[..., ::20] = 7.0
+    model.pulse(sparse, count, stream("write"))
+    model.pulse(dense, torch.full_like(count, 7.0), stream("write"))
+    few, all_cells = sparse.variables["stored"][..., ::20], dense.variables["stored"]
+    error = 5 * all_cells.std().item()
+    assert few.mean().item() == pytest.approx(all_cells.mean().item(), abs=error / math.sqrt(few.numel()) + 1e-9)
+    assert few.std().item() == pytest.approx(all_cells.std().item(), rel=5 / math.sqrt(2 * few.numel()))
