@@ -75,10 +75,15 @@ def make_run(
     crossbars: bool = True,
     journal: bool = False,
     classifies: bool = True,
+    network: Any = None,
+    exported: Scenario | None = None,
     description: str = "Asymmetric nudging on soft-bounds ReRAM with 2 % mismatch",
     **manifest: Any,
 ) -> Path:
-    """A run directory; further arguments replace keys of its manifest, None removes them."""
+    """A run directory; further arguments replace keys of its manifest, None removes them.
+
+    ``network`` and ``exported``, whose crossbars are in it and the scenario they are exported with, have defaults.
+    """
     directory.mkdir()
     (directory / "scenario.yaml").write_text(SCENARIO.format(description=json.dumps(description), chips=chips))
     rows = metric_rows(epochs, chips, crossbars, classifies) if epochs >= 0 else []
@@ -87,8 +92,8 @@ def make_run(
     else:
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), directory / "metrics.parquet")
     if crossbars:
-        network = fake_network(sizes, tuple(range(chips)), tile=(32, 32))
-        write_conductances(directory / "conductances.h5", network, Scenario(name="digits-asymmetric"))
+        made = network or fake_network(sizes, tuple(range(chips)), tile=(32, 32))
+        write_conductances(directory / "conductances.h5", made, exported or Scenario(name="digits-asymmetric"))
     files = sorted(path for path in directory.iterdir())
     content = {**MANIFEST, "checksums": {path.name: checksum(path) for path in files}, **manifest}
     (directory / "manifest.json").write_text(

@@ -11,7 +11,7 @@ import pytest
 from analogdp.exports import CrossbarConductances, read_conductances, write_conductances
 from analogdp.reports.cells import block_average, largest, summarise
 from analogdp.scenario.schema import Scenario
-from tests.exports.networks import fake_network
+from tests.exports.networks import VERIFIED, fake_network, network_of, of_units, table, with_lossy_lines
 
 
 @pytest.fixture
@@ -69,6 +69,44 @@ def test_fixed_reference_cells_are_not_in_the_distribution_of_pulses(crossbar: C
     summary = summarise(replace(crossbar, plus_writes=plus, minus_writes=np.zeros_like(plus)), mapped=1)
     assert list(summary.writes.counts) == ["plus"]
     assert summary.written == pytest.approx((plus > 0).mean())
+
+
+def test_single_devices_are_counted_each_on_the_same_edges(tmp_path: Path) -> None:
+    cells = of_units(table(9, 7, chips=3, tile=(4, 4)), (0.5, 0.3, 0.2), polarities=2)
+    path = write_conductances(tmp_path / "c.h5", network_of(cells, chips=(2, 5, 6)), Scenario())
+    array = read_conductances(path)[0]
+    summary = summarise(array, mapped=1)
+    assert summary.shares == (0.5, 0.3, 0.2)
+    assert array.plus_devices is not None
+    assert array.minus_devices is not None
+    for device, counted in enumerate(summary.devices):
+        for name, values in (("plus", array.plus_devices), ("minus", array.minus_devices)):
+            expected, _ = np.histogram(values[:, device].astype(float), summary.devices[0].edges)
+            np.testing.assert_array_equal(counted.counts[name], expected)
+            assert expected.sum() == 3 * 9 * 7
+
+
+def test_the_loss_on_lines_is_what_reads_differ_by_from_the_cells(tmp_path: Path) -> None:
+    cells = with_lossy_lines(table(9, 7, chips=1, tile=None), 0.1)
+    array = read_conductances(write_conductances(tmp_path / "c.h5", network_of(cells), VERIFIED))[0]
+    wires = summarise(array, mapped=1).wires
+    assert wires is not None
+    losses, magnitudes = [], []
+    for i, j in np.ndindex(9, 7):
+        ideal = array.scale * (float(array.plus[0, i, j]) - float(array.minus[0, i, j]))
+        losses.append(abs(ideal - float(array.weights[0, i, j])))
+        magnitudes.append(abs(ideal))
+    assert wires.mean == pytest.approx(np.mean(losses), rel=1e-6)
+    assert wires.largest == pytest.approx(max(losses), rel=1e-6)
+    assert wires.share == pytest.approx(np.sum(losses) / np.sum(magnitudes), rel=1e-6)
+    assert wires.resistances == (2.5, 1.5, 100.0, 50.0)
+
+
+def test_single_cells_on_lines_without_resistance_have_neither_devices_nor_losses(
+    crossbar: CrossbarConductances,
+) -> None:
+    summary = summarise(crossbar, mapped=1)
+    assert (summary.devices, summary.wires, summary.programming) == ((), None, None)
 
 
 def test_values_that_are_not_finite_are_left_out(crossbar: CrossbarConductances) -> None:

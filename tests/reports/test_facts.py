@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from analogdp.reports.facts import card_rows, file_rows, headline, provenance_rows
+from analogdp.exports import LineResistances, read_conductances, write_conductances
+from analogdp.reports.cells import CrossbarSummary, WireLoss, summarise
+from analogdp.reports.facts import card_rows, describe_crossbar, file_rows, headline, provenance_rows
 from analogdp.reports.source import read_run
-from tests.exports.networks import CARD
+from tests.exports.networks import CARD, VERIFIED, network_of, of_units, programmed, table
 from tests.reports.runs import make_run
 
 
@@ -42,6 +45,39 @@ def test_the_headline_of_one_chip_has_no_spread(tmp_path: Path) -> None:
 )
 def test_the_duration_is_in_words(tmp_path: Path, ended: str | None, text: str | None) -> None:
     assert facts(tmp_path / "a-1", crossbars=False, ended=ended).get("Duration") == text
+
+
+def summary_of_units(folder: Path, shares: tuple[float, ...]) -> CrossbarSummary:
+    cells = programmed(of_units(table(9, 7, chips=1, tile=None), shares, polarities=2), polarities=2)
+    return summarise(read_conductances(write_conductances(folder / "c.h5", network_of(cells), VERIFIED))[0], mapped=1)
+
+
+@pytest.mark.parametrize(
+    ("shares", "text"),
+    [
+        ((0.5, 0.5), "A cell is 2 devices in parallel, with equal shares of its current."),
+        ((0.75, 0.1875, 0.0625), "A cell is 3 devices in parallel, with 75, 18.8 and 6.25 % of its current."),
+    ],
+)
+def test_cells_of_several_devices_are_told_with_their_shares(
+    tmp_path: Path, shares: tuple[float, ...], text: str
+) -> None:
+    assert text in describe_crossbar(summary_of_units(tmp_path, shares))
+
+
+def test_resistances_of_lines_are_told_with_the_loss_on_them(tmp_path: Path) -> None:
+    loss = WireLoss(LineResistances(2.5, 0.0, 1e3, 50.0), mean=0.01234, largest=0.5678, share=0.0456)
+    assert (
+        "Resistance between two cells: 2.5 Ω along word lines, 0 Ω along bit lines; of drivers 1 kΩ, of sensing circuits "
+        "50 Ω. Because of them, what is read differs from what G+ − G− stands for by 0.0123 on average (4.56 % of the mean "
+        "magnitude) and by 0.568 at most."
+    ) in describe_crossbar(replace(summary_of_units(tmp_path, (1.0,)), wires=loss))
+
+
+def test_writes_are_said_to_include_those_of_programming(tmp_path: Path) -> None:
+    summary = summary_of_units(tmp_path, (0.5, 0.5))
+    assert "pulses, programming included;" in describe_crossbar(summary)
+    assert "programming" not in describe_crossbar(replace(summary, programming=None))
 
 
 def test_a_card_is_told_with_source_range_and_every_parameter() -> None:

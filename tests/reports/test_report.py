@@ -12,11 +12,14 @@ from matplotlib.image import imread
 
 from analogdp.errors import InputError
 from analogdp.reports import report, write_report
+from tests.exports.networks import VERIFIED, network_of, of_units, programmed, table, with_lossy_lines
 from tests.reports.chromium import needs_chromium, open_page, plots
 from tests.reports.runs import make_run
 
 CURVES = {"accuracy", "loss", "settling", "pulses"}
 CROSSBARS = {f"synapse{layer}-{kind}" for layer in (0, 1) for kind in ("conductances", "weights", "writes")}
+
+ELABORATE = {"synapse0-devices", "synapse0-programming", "synapse1-programming"}
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,42 @@ def test_the_page_draws_every_figure_without_a_word_on_the_console(finished: Pat
     drawn = plots(opened.document)
     assert opened.console == []
     assert set(drawn.drawings) == set(drawn.traces) == CURVES | CROSSBARS
+
+
+@pytest.fixture(scope="module")
+def elaborate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A crossbar of units of six devices in pairs, and one of single cells against a reference, both written and verified."""
+    units = of_units(with_lossy_lines(table(64, 32, 2, (32, 32))), (0.4, 0.2, 0.1, 0.1, 0.1, 0.1), polarities=2)
+    single = table(32, 10, 2, (32, 32))
+    network = network_of(programmed(units, polarities=2), programmed(single, polarities=1), chips=(0, 1))
+    folder = tmp_path_factory.mktemp("runs") / "elaborate-1"
+    run = make_run(folder, chips=2, epochs=1, network=network, exported=VERIFIED)
+    write_report(run)
+    return run
+
+
+@needs_chromium
+def test_programming_and_single_devices_are_drawn_without_a_word_on_the_console(
+    elaborate: Path, tmp_path: Path
+) -> None:
+    opened = open_page(elaborate / "report.html", tmp_path / "profile")
+    drawn = plots(opened.document)
+    assert opened.console == []
+    assert set(drawn.drawings) == CURVES | CROSSBARS | ELABORATE
+    assert drawn.traces["synapse0-devices"] == 12
+    assert (drawn.traces["synapse0-programming"], drawn.traces["synapse1-programming"]) == (5, 3)
+
+
+def test_the_page_tells_programming_units_and_wires(elaborate: Path) -> None:
+    page = (elaborate / "report.html").read_text()
+    assert "<h2>Programming</h2>" in page
+    assert "A cell is 6 devices in parallel" in page
+    assert page.count("2.5 Ω along word lines") == 2
+
+
+def test_a_run_whose_weights_were_put_in_place_exactly_has_no_such_section(finished: Path) -> None:
+    assert "<h2>Programming</h2>" not in (finished / "report.html").read_text()
+    assert not list((finished / "plots").glob("*programming*"))
 
 
 @needs_chromium
@@ -97,9 +136,10 @@ def test_the_page_says_what_was_run_and_how_it_went(finished: Path) -> None:
         assert checksum in head
 
 
-def test_the_pictures_are_not_blank(finished: Path) -> None:
-    pictures = sorted((finished / "plots").iterdir())
-    assert {picture.stem.replace("_", "-") for picture in pictures} == CURVES | CROSSBARS
+@pytest.mark.parametrize(("run", "more"), [("finished", set()), ("elaborate", ELABORATE)])
+def test_the_pictures_are_not_blank(run: str, more: set[str], request: pytest.FixtureRequest) -> None:
+    pictures = sorted((request.getfixturevalue(run) / "plots").iterdir())
+    assert {picture.stem.replace("_", "-") for picture in pictures} == CURVES | CROSSBARS | more
     for picture in pictures:
         pixels = imread(picture)[..., :3]
         assert min(pixels.shape[:2]) > 400
