@@ -198,7 +198,7 @@ def _why_ageless(network: Network) -> str:
     what = "ideal weights" if table is None else f"cells of card {table.card['name']!r}"
     return (
         f"{what} do not change in time; what makes cells age are the sections drift, relaxation, retention and "
-        "flicker_noise of a device card, and the parameter lifetime of pulsed devices"
+        "flicker_noise of a device card, and the parameter lifetime of linear devices"
     )
 
 
