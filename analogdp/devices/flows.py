@@ -10,7 +10,8 @@ and f(w_m) / f(w_m+1) hardly changes on the way, so with the noise s(w) of one p
 
     Var[w_n] = n / 2 [s(w_0)^2 (f(w_n) / f(w_1))^2 + s(w_n-1)^2],     f(w_n-1) = f(w_n) f(w_0) / f(w_1).
 
-One pulse is exact in distribution, but for cards of fine exponential steps, see there. Compared with the loop over up to 1000 pulses, in steps, without noise the mean is wrong by
+One pulse is exact in distribution, but for cards of fine exponential steps, see there. Compared with the loop over up to 1000
+pulses, in steps, without noise the mean is wrong by
 
 - 0.03 for the ReRAM card, 0.005 for power steps of 1/50 of the range, 0.01 for piecewise ones;
 - 0.5 of 43 for the phase-change card, whose second pulse is half as large as its first.
