@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from analogdp.analysis import Aging, Moment
 from analogdp.reports.aging import (
@@ -97,8 +96,7 @@ def test_the_picture_has_a_line_where_training_ended() -> None:
 
 def test_a_single_time_can_be_drawn(tmp_path: Path) -> None:
     path = save_picture(tmp_path / "aging.png", draw_aging(aging(DAY, chips=1, classifies=False)))
-    with Image.open(path) as picture:
-        assert picture.size[0] > 1000
+    assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_page_shows_the_same_figure() -> None:
