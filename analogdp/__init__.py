@@ -14,7 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analogdp.analysis import Aging
+    from analogdp.ablation import ablate
+    from analogdp.analysis import Ablation, Aging
     from analogdp.api import Result, age, open_run, resume, run
     from analogdp.exports import read_conductances
     from analogdp.runs import Observer, Recording, read_recordings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from analogdp.verification.comparison import Verification, verify
 
 __all__ = [
+    "Ablation",
     "Aging",
     "Observer",
     "Recording",
@@ -29,6 +31,7 @@ __all__ = [
     "Scenario",
     "Verification",
     "__version__",
+    "ablate",
     "age",
     "load_scenario",
     "open_run",
@@ -45,12 +48,14 @@ except PackageNotFoundError:  # imported from a source tree that is not installe
     __version__ = "unknown"
 
 _HOMES = {
+    "Ablation": "analogdp.analysis",
     "Aging": "analogdp.analysis",
     "Observer": "analogdp.runs",
     "Recording": "analogdp.runs",
     "Result": "analogdp.api",
     "Scenario": "analogdp.scenario",
     "Verification": "analogdp.verification.comparison",
+    "ablate": "analogdp.ablation",
     "age": "analogdp.api",
     "load_scenario": "analogdp.scenario",
     "open_run": "analogdp.api",

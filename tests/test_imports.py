@@ -10,6 +10,7 @@ import analogdp
 PACKAGE = Path(analogdp.__file__).parent
 LEVELS = [
     {"cli"},
+    {"ablation"},
     {"api"},
     {"reports"},
     {"exports", "runs", "verification"},

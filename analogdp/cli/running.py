@@ -34,7 +34,7 @@ def run(
     from analogdp.cli.progress import observer
     from analogdp.scenario import load_scenario
 
-    _use_data(data_dir)
+    use_data(data_dir)
     loaded = load_scenario(scenario, settings or ())
     source = Path(scenario)
     with observer() as progress:
@@ -47,7 +47,7 @@ def resume(directory: RunArgument, data_dir: DataDirectory = None) -> None:
     from analogdp import api
     from analogdp.cli.progress import observer
 
-    _use_data(data_dir)
+    use_data(data_dir)
     with observer() as progress:
         result = api.resume(directory, progress=progress)
     _conclusion(result)
@@ -101,7 +101,8 @@ def show(directory: RunArgument) -> None:
     table(("file", "size", "state"), _files(result))
 
 
-def _use_data(data_dir: Path | None) -> None:
+def use_data(data_dir: Path | None) -> None:
+    """Have data sets looked for in a folder, if one is named."""
     if data_dir is not None:
         os.environ["ANALOGDP_DATA"] = str(data_dir.absolute())
 
