@@ -77,7 +77,8 @@ class Passage:
         distance = (state.double() - self.start).mul_(self.sign).clamp_(0.0, _SEGMENTS * self.width)
         segment = (distance / self.width).floor_().sub_(self.first)
         still = (segment < 0) | (distance > (self.first + len(begins)) * self.width)
-        segment = segment.clamp_(0, len(begins) - 1).long()
+        # A state that is no number stays none; whoever watches the simulation finds it.
+        segment = segment.clamp_(0, len(begins) - 1).nan_to_num_().long()
         time = self._time(table, segment, distance).add_(seconds).clamp_(max=self._end)
         segment = torch.searchsorted(begins, time.contiguous(), right=True).sub_(1).clamp_(min=0)
         since = time.sub_(anchor[segment])

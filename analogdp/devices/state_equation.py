@@ -22,6 +22,9 @@ _PHASES = 64
 """Voltages that stand for a shaped pulse; its falling half is the mirror image of the rising one."""
 _PIECES = 8
 """Pieces of a write between which a diffusing state gets its noise."""
+_SMALLEST_COUNT = 1e-18
+"""Of pulses, for whose noise a variance can be told; smaller ones move nothing."""
+
 _NEARBY = 2.0**-10
 """Share of the range over which the slope of a flow is taken."""
 
@@ -213,7 +216,7 @@ class StateEquationDevice(DeviceModel):
         """
         seconds = count * self.pulses.width
         if self.parameters.cycle_noise:
-            variance = torch.log1p(self.parameters.cycle_noise**2 / count.abs())
+            variance = torch.log1p(self.parameters.cycle_noise**2 / count.abs().clamp_(min=_SMALLEST_COUNT))
             noise = stream.child("cycle").normal(tuple(count.shape[1:])).mul_(variance.sqrt()).sub_(variance, alpha=0.5)
             seconds = torch.where(count == 0, 0.0, seconds * noise.exp_())
         start, parameters = state.variables["state"], state.parameters

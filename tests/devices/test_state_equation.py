@@ -310,3 +310,20 @@ def test_a_model_built_without_a_write_pulse_says_what_is_missing() -> None:
     device = CASES["vteam"].device()
     with pytest.raises(InputError, match="write_pulse: is required"):
         type(device).build(device.parameters, 1e-3, 20e-3)
+
+
+def test_counts_that_are_hardly_numbers_move_nothing() -> None:
+    device, stream = load_card("vteam_example").device(), Stream(0, "tiny")
+    state = device.sample((1, 20, 20), stream)
+    before = state.variables["state"].clone()
+    for count in (1e-45, 1e-38, 1e-30):
+        device.pulse(state, torch.full_like(before, count), stream)
+    torch.testing.assert_close(state.variables["state"], before, rtol=1e-6, atol=0)
+
+
+def test_a_count_that_is_no_number_makes_the_state_none() -> None:
+    device, stream = load_card("vteam_example").device(), Stream(0, "nan")
+    state = device.sample((1, 2, 2), stream)
+    for _ in range(2):
+        device.pulse(state, torch.full((1, 1, 2, 2), torch.nan), stream)
+    assert state.variables["state"].isnan().all()
