@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from analogdp.analysis import Aging, Moment
+from analogdp.analysis import Aging, Moment, aging
 from analogdp.analysis.aging import MOST_GAIN, age, in_seconds
 from analogdp.data import Dataset, load
-from analogdp.errors import InputError
+from analogdp.dynamics import Diverged, Simulation
+from analogdp.errors import InputError, RunError
+from analogdp.learning.evaluation import Evaluation
 from analogdp.network import Network
 from analogdp.network.feedback import named_synapses
 from analogdp.scenario import Scenario
@@ -63,26 +65,26 @@ def cells(network: Network) -> torch.Tensor:
 
 
 def test_uniform_drift_follows_its_power_law(aged: Aged) -> None:
-    aging, _ = aged(UNIFORM_DRIFT, HOUR, DAY)
-    for moment in aging.moments:
+    found, _ = aged(UNIFORM_DRIFT, HOUR, DAY)
+    for moment in found.moments:
         expected = ((moment.after + 20) / 20) ** -0.06 - 1
         assert moment.conductance_change == pytest.approx([expected] * 2, abs=1e-12)
 
 
 @pytest.mark.parametrize("feedback", ["transposed", "random"])
 def test_cells_with_a_lifetime_decay_to_weight_zero_on_every_path(aged: Aged, feedback: str) -> None:
-    aging, network = aged(FORGETFUL, 2 * DAY, sections={"feedback": {"path": feedback}})
+    found, network = aged(FORGETFUL, 2 * DAY, sections={"feedback": {"path": feedback}})
     crossbar = network.synapses[0]
     assert isinstance(crossbar, Crossbar)
     before, zero = cells(network).numpy(), crossbar.device.zero
     later = zero + (before - zero) * np.exp(-2)
-    assert aging.moments[1].conductance_change == pytest.approx(later.sum(1) / before.sum(1) - 1, abs=1e-12)
+    assert found.moments[1].conductance_change == pytest.approx(later.sum(1) / before.sum(1) - 1, abs=1e-12)
 
 
 def test_a_day_is_the_same_at_once_and_by_way_of_an_hour(aged: Aged) -> None:
-    aging, network = aged({"card": "pcm_joshi"}, HOUR, DAY)
+    found, network = aged({"card": "pcm_joshi"}, HOUR, DAY)
     before = cells(network).sum(1)
-    for elapsed, moment in zip((HOUR, DAY - HOUR), aging.moments[1:], strict=True):
+    for elapsed, moment in zip((HOUR, DAY - HOUR), found.moments[1:], strict=True):
         for synapse in named_synapses(network).values():
             synapse.relax(elapsed, Stream(1, "time", (0, 1)))
         assert moment.conductance_change == pytest.approx((cells(network).sum(1) / before - 1).tolist(), abs=1e-12)
@@ -115,16 +117,16 @@ def test_a_chip_does_not_depend_on_its_neighbours(aged: Aged) -> None:
 @pytest.mark.parametrize("device", [UNIFORM_DRIFT, UNIFORM_LOSS], ids=["drift", "retention"])
 @pytest.mark.parametrize("pair", ["balanced", "one_sided"])
 def test_compensation_undoes_what_all_cells_lose_alike(aged: Aged, device: dict[str, Any], pair: str) -> None:
-    aging, _ = aged(device, DAY, pair=pair)
-    before, after = (moment.loss for moment in aging.moments)
+    found, _ = aged(device, DAY, pair=pair)
+    before, after = (moment.loss for moment in found.moments)
     assert after["global"] == pytest.approx(before["none"], rel=1e-10)
     assert after["column"] == pytest.approx(before["none"], rel=1e-10)
     assert after["none"] != pytest.approx(before["none"], rel=1e-3)
 
 
 def test_at_the_end_of_training_there_is_nothing_to_compensate(aged: Aged) -> None:
-    aging, _ = aged({"card": "pcm_joshi"}, DAY)
-    first = aging.moments[0]
+    found, _ = aged({"card": "pcm_joshi"}, DAY)
+    first = found.moments[0]
     assert (first.after, first.conductance_change) == (0.0, (0.0, 0.0))
     assert first.loss["none"] == first.loss["global"] == first.loss["column"]
 
@@ -138,6 +140,25 @@ def test_the_network_comes_back_as_it_was(aged: Aged, make_network: Callable[...
     assert all(torch.equal(ours[name], value) for name, value in untouched.items())
     x = torch.ones(2, 1, 16, dtype=torch.float64)
     torch.testing.assert_close(network.synapses[0].forward(x), fresh.synapses[0].forward(x), rtol=0, atol=0)
+
+
+def test_divergence_says_when_and_under_which_compensation_and_leaves_the_network_as_it_was(
+    make_scenario: Callable[..., Scenario], make_network: Callable[..., Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = {"dynamics": QUICK, "synapse": {"model": "crossbar", "device": UNIFORM_DRIFT, "pair": "balanced"}}
+    scenario, network = make_scenario((16, 12, 4), **chosen), make_network((16, 12, 4), **chosen)
+    x = torch.ones(1, 1, 16, dtype=torch.float64)
+    before, usual = network.synapses[0].forward(x), aging.evaluate
+
+    def failing(simulation: Simulation, *rest: Any) -> Evaluation:
+        if not torch.equal(simulation.network.synapses[0].forward(x), before):
+            raise Diverged(3, 1e-6, 1, 0)
+        return usual(simulation, *rest)
+
+    monkeypatch.setattr(aging, "evaluate", failing)
+    with pytest.raises(RunError, match="86400 s after training, compensation column: the dynamics diverged"):
+        age(scenario, network, blobs(scenario), (DAY,), compensations=("column",))
+    assert torch.equal(network.synapses[0].forward(x), before)
 
 
 @pytest.fixture
@@ -171,10 +192,10 @@ def test_averaging_a_hundred_reads_makes_the_error_of_a_gain_ten_times_smaller(
 def test_a_line_that_has_lost_its_current_is_not_amplified_without_bounds(
     aged: Aged, gains: list[torch.Tensor]
 ) -> None:
-    aging, _ = aged({**UNIFORM_LOSS, "retention": {"lifetime": "1 s"}}, YEAR)
+    found, _ = aged({**UNIFORM_LOSS, "retention": {"lifetime": "1 s"}}, YEAR)
     assert all(torch.equal(gain, torch.full_like(gain, MOST_GAIN)) for gain in gains)
-    assert np.isfinite([*aging.moments[1].loss.values()]).all()
-    assert aging.moments[1].conductance_change == (-1.0, -1.0)
+    assert np.isfinite([*found.moments[1].loss.values()]).all()
+    assert found.moments[1].conductance_change == (-1.0, -1.0)
 
 
 @pytest.mark.parametrize(
