@@ -21,8 +21,7 @@ from analogdp.fitting.families import FAMILIES, SPAN, Family
 from analogdp.fitting.filtering import Filtered, LawTable, Reads, follow, likelihood, surprises
 from analogdp.fitting.traces import Trace, Values
 
-FORMS = ("multiplicative", "additive")
-_ROUNDS = 5
+_ROUNDS = 3
 _OWN_LOWEST = (np.log(1e-6), np.log(1e-6), 0.02, -20.0)
 _OWN_HIGHEST = (np.log(SPAN), np.log(SPAN), 20.0, -0.02)
 _PRIOR = (3.0, 3.0, 1.0, 1.0)
@@ -32,7 +31,9 @@ _SHAPE_PRIOR = 10.0
 _DIFFERENCE = 1e-4
 _LEAST_NOISE, _MOST_NOISE = 1e-3, 100.0
 _CANDIDATES = 7
-_ZOOMS = 7
+_WIDE, _NARROW = (3.4, 7), (0.7, 5)
+"""Searches for noise: reach in logarithms, and how often it is halved."""
+_SETTLED = 0.05
 _WORTH = 2.0
 """Log-likelihood by which a noise must improve on none."""
 
@@ -50,7 +51,7 @@ class Estimate:
         write: write noise in weights.
         covariance: of ``own`` with the shape held, ``(devices, 4, 4)``.
         shape_covariance: of the shape.
-        noise_errors: standard errors of ``cycle`` and ``write``; of one that is not significant, and 0, its estimate.
+        noise_errors: standard errors of ``cycle`` and ``write``; half the largest credible one where none is significant.
         reads: what was fitted.
         filtered: what the filter makes of it.
         logarithm: log-likelihood of the reads in siemens.
@@ -105,12 +106,14 @@ def fit(model: str, traces: Sequence[Trace]) -> Estimate:
     """
     if model not in FAMILIES:
         raise InputError(f"unknown model {model!r}; known: {', '.join(FAMILIES)}")
-    first = [_rounds(_start(family, traces, form), traces, 2) for family in FAMILIES[model] for form in FORMS]
+    first = [_rounds(_start(family, traces), traces, 2) for family in FAMILIES[model]]
     best = max(first, key=lambda estimate: estimate.logarithm)
-    return _with_errors(_rounds(best, traces, _ROUNDS - 2))
+    other = _with_noise(replace(best, form="additive"), *_WIDE)
+    best = max(best, other, key=lambda estimate: estimate.logarithm)
+    return _with_errors(_rounds(best, traces, _ROUNDS))
 
 
-def _start(family: Family, traces: Sequence[Trace], form: str) -> Estimate:
+def _start(family: Family, traces: Sequence[Trace]) -> Estimate:
     """Bounds from the extremes of reads, steps and noise from the increments."""
     extremes = np.array([np.percentile(trace.conductances, (1, 99)) for trace in traces])
     low, high = extremes.mean(axis=0)
@@ -130,7 +133,18 @@ def _start(family: Family, traces: Sequence[Trace], form: str) -> Estimate:
     cycle = np.sqrt(max(total - 2 * write, 1e-2 * total)) / np.mean(steps)
     shape, nothing = np.array(family.start), np.zeros(0)
     return Estimate(
-        family, form, own, shape, float(cycle), float(np.sqrt(write)), reads, nothing, nothing, (0.0, 0.0), _NONE, 0.0
+        family,
+        "multiplicative",
+        own,
+        shape,
+        float(cycle),
+        float(np.sqrt(write)),
+        reads,
+        nothing,
+        nothing,
+        (0.0, 0.0),
+        _NONE,
+        0.0,
     )
 
 
@@ -138,8 +152,13 @@ _NONE = Filtered(*(np.zeros(0) for _ in range(5)))
 
 
 def _rounds(estimate: Estimate, traces: Sequence[Trace], number: int) -> Estimate:
+    """At most so many rounds, fewer when the likelihood stays as it is."""
     for _ in range(number):
-        estimate = _with_noise(_with_law(_scaled_anew(estimate, traces)))
+        last = estimate.logarithm
+        search = _NARROW if last else _WIDE
+        estimate = _with_noise(_with_law(_scaled_anew(estimate, traces)), *search)
+        if last and abs(estimate.logarithm - last) < _SETTLED:
+            break
     return estimate
 
 
@@ -171,7 +190,7 @@ def _with_law(estimate: Estimate) -> Estimate:
         problem.jacobian,
         bounds=(problem.lowest, problem.highest),
         x_scale="jac",
-        max_nfev=12,
+        max_nfev=6,
         xtol=1e-5,
         ftol=1e-5,
         tr_solver="lsmr",
@@ -252,14 +271,14 @@ class _Problem:
         return csr_matrix(vstack((csr_matrix(data, (len(columns), unknowns)), of_prior)))
 
 
-def _with_noise(estimate: Estimate) -> Estimate:
-    """The most likely noises, by a search on a grid that is halved around its best point."""
+def _with_noise(estimate: Estimate, reach: float, zooms: int) -> Estimate:
+    """The most likely noises, by a search on a grid of e^``reach`` either way that is halved around its best point."""
     table, reads, step = estimate.table, estimate.reads, float(np.exp(estimate.own[:, :2]).mean())
-    centre, reach = np.log((estimate.cycle, estimate.write / step)), np.log(30.0)
+    centre = np.log((estimate.cycle, estimate.write / step))
     offsets = np.linspace(-1.0, 1.0, _CANDIDATES)
     grid = np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(-1, 2)
     best = -np.inf
-    for _ in range(_ZOOMS):
+    for _ in range(zooms):
         candidates = np.clip(centre + reach * grid, np.log(_LEAST_NOISE), np.log(_MOST_NOISE))
         found = likelihood(table, reads, *np.exp(candidates.T) * np.array([[1.0], [step]]))
         best, centre, reach = float(found.max()), candidates[found.argmax()], reach / 2
@@ -288,11 +307,24 @@ def _with_noise_errors(estimate: Estimate) -> Estimate:
     candidates = np.concatenate((noises * np.exp(by * ways), noises * ((0, 1), (1, 0))))
     found = likelihood(estimate.table, estimate.reads, *candidates.T)
     around, without = found[:9].reshape(3, 3), found[9:]
-    mixed = (around[2, 2] - around[2, 0] - around[0, 2] + around[0, 0]) / 4
+    none = without > around[1, 1] - _WORTH
+    mixed = 0.0 if none.any() else (around[2, 2] - around[2, 0] - around[0, 2] + around[0, 0]) / 4
     of_cycle, of_write = (line[2] - 2 * line[1] + line[0] for line in (around[:, 1], around[1]))
     variances = np.diag(np.linalg.pinv(np.array(((of_cycle, mixed), (mixed, of_write))) / -(by**2)))
-    errors = noises * np.sqrt(np.where(variances > 0, variances, 1.0))
-    none = without > around[1, 1] - _WORTH
+    errors = noises * np.sqrt(np.maximum(variances, 0.0))
     cycle, write = np.where(none, 0.0, noises).tolist()
-    of_cycle, of_write = np.where(none, noises, errors).tolist()
-    return replace(estimate, cycle=cycle, write=write, noise_errors=(of_cycle, of_write))
+    estimate = replace(estimate, cycle=cycle, write=write)
+    of_cycle, of_write = (
+        _largest_credible(estimate, place) / 2 if absent else error
+        for place, (absent, error) in enumerate(zip(none.tolist(), errors.tolist(), strict=True))
+    )
+    return replace(estimate, noise_errors=(of_cycle, of_write))
+
+
+def _largest_credible(estimate: Estimate, place: int) -> float:
+    """The largest noise (0: cycle, 1: write) that costs no more likelihood than one that is taken for none."""
+    step = float(np.exp(estimate.own[:, :2]).mean())
+    candidates = np.tile((estimate.cycle, estimate.write), (60, 1))
+    candidates[:, place] = np.geomspace(_LEAST_NOISE, 10.0, 60) * (1.0, step)[place]
+    found = likelihood(estimate.table, estimate.reads, *candidates.T)
+    return float(candidates[found > found.max() - _WORTH, place].max())

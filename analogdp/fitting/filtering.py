@@ -28,8 +28,8 @@ from analogdp.fitting.traces import Trace, Values
 Indices = NDArray[np.int64]
 
 _GRID = 161
-_SMALLEST = 1e-7
-"""Standard deviation in weights that stands for none."""
+_SMALLEST = 1e-5
+"""Standard deviation in weights that stands for none: of the rounding of a file, say."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from analogdp.devices.cards import DeviceCard
 from analogdp.errors import ScenarioError
 from analogdp.fitting.goodness import Fit
-from analogdp.fitting.populations import Figure
+from analogdp.fitting.populations import Figure, seen
 from analogdp.scenario.problems import problems_from
 from analogdp.scenario.yaml import dump_yaml
 
@@ -105,10 +105,21 @@ def _note(fit: Fit, origin: str) -> str:
     return (
         f"Fitted to {estimate.reads.number} pulses on {len(estimate.own)} devices in {origin}: steps and bounds of each device,"
         f" one shape and one noise for all. R2 of the mean step {fit.step_score:.4f}, of trajectories {fit.course_score:.4f};"
-        f" BIC {estimate.bayes:.1f}. Values with 95 % intervals: {told}. Weight 0 is the middle of the mean bounds. Spreads are"
+        f" BIC {estimate.bayes:.1f}. Values with 95 % intervals: {told}. Weight 0 is the middle of the mean bounds."
+        f"{_reached(fit)} Spreads are"
         " free of the fit's own errors. Write noise holds that of single reads, too. Not fitted: spreads of the shape,"
         " retention, drift."
     )
+
+
+def _reached(fit: Fit) -> str:
+    """Which bounds were not seen on all devices."""
+    missing = [
+        f" The {name} bound is that of the {told.sum()} devices that came near it."
+        for name, told in seen(fit.estimate).items()
+        if not told.all()
+    ]
+    return "".join(missing)
 
 
 def _plain(fit: Fit) -> dict[str, Any]:

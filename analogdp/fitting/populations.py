@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from analogdp.fitting.estimation import Estimate, steps_and_bounds
 from analogdp.fitting.traces import Values
 
 NORMAL_95 = 1.96
+_FEWEST_SEEN = 2
+_SEEN = 0.1
+"""Error variance of a bound, in weights squared, above which hardly anything but where the search began tells of it."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,12 @@ def population(estimate: Estimate) -> Population:
     common spread of g and the opposite one of r; so half their sum spreads as g and half their difference as r.
     """
     names = ("up", "down", "upper", "lower", "common", "opposite")
-    found = {name: mean_and_spread(*pair) for name, *pair in zip(names, *_of_devices(estimate), strict=True)}
+    values, variances = _of_devices(estimate)
+    there = seen(estimate)
+    found = {
+        name: mean_and_spread(own[there[name]], errors[there[name]]) if name in there else mean_and_spread(own, errors)
+        for name, own, errors in zip(names, values, variances, strict=True)
+    }
     up, down, upper, lower = (found[name][0] for name in names[:4])
     step, smaller = (up, down) if up.value >= down.value else (down, up)
     asymmetry = math.copysign(1 - smaller.value / step.value, up.value - down.value)
@@ -101,7 +110,7 @@ def population(estimate: Estimate) -> Population:
         "upper_spread": found["upper"][1].over(upper.value),
         "lower_spread": found["lower"][1].over(-lower.value),
         "cycle_noise": Figure(estimate.cycle, estimate.noise_errors[0]),
-        "write_noise": Figure(estimate.write, estimate.noise_errors[1]).over(step.value),
+        "write_noise": _write_noise(estimate, step),
     }
     shape = estimate.family.fields(estimate.shape, step.value)
     if "pulses" in shape:
@@ -111,6 +120,22 @@ def population(estimate: Estimate) -> Population:
     figures |= _shape_figures(estimate, step.value)
     settings = shape | {name: figure.value for name, figure in figures.items() if "[" not in name}
     return Population(low, high, figures, {name: _rounded(value) for name, value in settings.items()} | _form(estimate))
+
+
+def seen(estimate: Estimate) -> dict[str, NDArray[np.bool_]]:
+    """Which devices' bounds their reads tell of, by bound; where too few do, all count, with their large errors."""
+    everyone = np.ones(len(estimate.own), dtype=bool)
+    found = {}
+    for name, column in (("upper", 2), ("lower", 3)):
+        told = estimate.covariance[:, column, column] < _SEEN
+        found[name] = told if told.sum() >= _FEWEST_SEEN else everyone
+    return found
+
+
+def _write_noise(estimate: Estimate, step: Figure) -> Figure:
+    """In mean steps, whose error it shares."""
+    write = Figure(estimate.write, estimate.noise_errors[1]).over(step.value)
+    return Figure(write.value, math.hypot(write.error, write.value * step.error / step.value))
 
 
 def _form(estimate: Estimate) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,10 +31,11 @@ def draw_fit(fit: Fit, traces: Sequence[Trace], title: str) -> Figure:
         traces: all that were fitted, in their order.
         title: above the panels.
     """
-    figure = Figure(figsize=(13.5, 9.6), dpi=RESOLUTION, layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(3, 12)
     shown = traces[:MOST_DEVICES]
+    rows = 1 + math.ceil(len(shown) / 3)
+    figure = Figure(figsize=(13.5, 3.2 * rows), dpi=RESOLUTION, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(rows, 12)
     factor, letter = prefix(max(float(trace.conductances.max()) for trace in shown))
     modelled = course(fit.estimate.table, fit.estimate.reads) * fit.estimate.reads.half + fit.estimate.reads.centre
     first = None
@@ -43,9 +45,9 @@ def draw_fit(fit: Fit, traces: Sequence[Trace], title: str) -> Figure:
         first = first or axis
         _draw_trace(axis, trace, modelled[: len(trace.conductances), place], factor)
         axis.set_ylabel(f"conductance ({letter}S)")
-    _draw_steps(figure.add_subplot(grid[2, :4]), fit, factor, letter)
-    _draw_surprises(figure.add_subplot(grid[2, 4:8]), fit)
-    _draw_population(figure.add_subplot(grid[2, 8:]), fit)
+    _draw_steps(figure.add_subplot(grid[-1, :4]), fit, factor, letter)
+    _draw_surprises(figure.add_subplot(grid[-1, 4:8]), fit)
+    _draw_population(figure.add_subplot(grid[-1, 8:]), fit)
     for axis in figure.axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(color=GRID)
