@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from analogdp.analysis import Aging, Moment, aging
+from analogdp.analysis import Aging, Moment
 from analogdp.analysis.aging import MOST_GAIN, age, in_seconds
 from analogdp.data import Dataset, load
 from analogdp.dynamics import Diverged, Simulation
 from analogdp.errors import InputError, RunError
-from analogdp.learning.evaluation import Evaluation
+from analogdp.learning.evaluation import Evaluation, evaluate
 from analogdp.network import Network
 from analogdp.network.feedback import named_synapses
 from analogdp.scenario import Scenario
@@ -59,7 +59,7 @@ def blobs(scenario: Scenario) -> Dataset:
 
 
 def cells(network: Network) -> torch.Tensor:
-    """All programmable cells of balanced pairs in siemens, ``(chips, cells)``."""
+    """All cells of pairs of two programmable ones in siemens, ``(chips, cells)``."""
     tables = [synapse.conductances() for synapse in named_synapses(network).values()]
     return torch.cat([cell.flatten(1) for table in tables if table for cell in (table.plus, table.minus)], 1)
 
@@ -73,7 +73,7 @@ def test_uniform_drift_follows_its_power_law(aged: Aged) -> None:
 
 @pytest.mark.parametrize("feedback", ["transposed", "random"])
 def test_cells_with_a_lifetime_decay_to_weight_zero_on_every_path(aged: Aged, feedback: str) -> None:
-    found, network = aged(FORGETFUL, 2 * DAY, sections={"feedback": {"path": feedback}})
+    found, network = aged(FORGETFUL, 2 * DAY, pair="one_sided", sections={"feedback": {"path": feedback}})
     crossbar = network.synapses[0]
     assert isinstance(crossbar, Crossbar)
     before, zero = cells(network).numpy(), crossbar.device.zero
@@ -148,14 +148,14 @@ def test_divergence_says_when_and_under_which_compensation_and_leaves_the_networ
     chosen = {"dynamics": QUICK, "synapse": {"model": "crossbar", "device": UNIFORM_DRIFT, "pair": "balanced"}}
     scenario, network = make_scenario((16, 12, 4), **chosen), make_network((16, 12, 4), **chosen)
     x = torch.ones(1, 1, 16, dtype=torch.float64)
-    before, usual = network.synapses[0].forward(x), aging.evaluate
+    before = network.synapses[0].forward(x)
 
     def failing(simulation: Simulation, *rest: Any) -> Evaluation:
         if not torch.equal(simulation.network.synapses[0].forward(x), before):
             raise Diverged(3, 1e-6, 1, 0)
-        return usual(simulation, *rest)
+        return evaluate(simulation, *rest)
 
-    monkeypatch.setattr(aging, "evaluate", failing)
+    monkeypatch.setattr("analogdp.analysis.aging.evaluate", failing)
     with pytest.raises(RunError, match="86400 s after training, compensation column: the dynamics diverged"):
         age(scenario, network, blobs(scenario), (DAY,), compensations=("column",))
     assert torch.equal(network.synapses[0].forward(x), before)
