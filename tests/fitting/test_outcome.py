@@ -94,7 +94,7 @@ def test_the_table_compares_with_the_first_fit():
     rows = goodness_rows([fit_of("constant"), fit_of("soft_bounds")])
     assert all(len(row) == len(GOODNESS) for row in rows)
     assert rows[0][3:5] == ["0.0", "0.0"]
-    assert ["cycle_noise"] == [row[0] for row in figure_rows(fit_of("constant")) if row[0] == "cycle_noise"]
+    assert [row[0] for row in figure_rows(fit_of("constant")) if row[0] == "cycle_noise"] == ["cycle_noise"]
 
 
 def test_mean_steps_of_the_true_model_lie_within_their_errors():
