@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -22,7 +23,7 @@ Kind = Literal["full", "ideal", "ideal_weights", "without", "alone"]
 Status = Literal["finished", "diverged", "refused"]
 Metric = Literal["test_accuracy", "test_loss"]
 
-DIGITAL = {"optimizer": None, "rate": None, "bias_rate": None, "momentum": None}
+DIGITAL = ("optimizer", "rate", "bias_rate", "momentum")
 """Settings of learning that ideal weights have defaults of their own for."""
 
 
@@ -212,32 +213,43 @@ def plan(
     if mode not in MODES:
         raise InputError(f"unknown mode {mode!r}: {suggestion(mode, MODES)}")
     plain = scenario.model_dump(mode="json")
-    ideal = without(plain, NONIDEALITIES)
-    variants = [
-        Variant(name="full", kind="full", description="the scenario as it is"),
-        Variant(name="ideal", kind="ideal", description="everything ideal", changes=ideal),
+
+    def ideal() -> Changes:
+        return without(plain, NONIDEALITIES)
+
+    def ideal_weights() -> Changes:
+        numbers = {f"learning.{name}": None for name in DIGITAL if name in plain["learning"]}
+        others = {path: value for path, value in ideal().items() if not path.startswith("synapse.")}
+        return {**others, **numbers, "synapse": {"model": "ideal"}}
+
+    planned = [
+        _planned(plain, dict, name="full", kind="full", description="the scenario as it is"),
+        _planned(plain, ideal, name="ideal", kind="ideal", description="everything ideal"),
     ]
     if scenario.synapse.written_by_pulses:
-        numbers = {f"learning.{name}": None for name in DIGITAL if name in plain["learning"]}
-        weights = {**{path: value for path, value in ideal.items() if not path.startswith("synapse.")}, **numbers}
-        text = "everything ideal, with ideal weights"
-        changes = {**weights, "synapse": {"model": "ideal"}}
-        variants.append(Variant(name="ideal-weights", kind="ideal_weights", description=text, changes=changes))
+        description = "everything ideal, with ideal weights"
+        planned.append(
+            _planned(plain, ideal_weights, name="ideal-weights", kind="ideal_weights", description=description)
+        )
     for each in _chosen(plain, only):
-        rest = (other for other in NONIDEALITIES if other is not each)
-        own: dict[Kind, Changes] = {"without": each.changes(plain), "alone": without(plain, rest)}
-        variants += [
-            Variant(
+        rest = [other for other in NONIDEALITIES if other is not each]
+        ways: dict[Kind, Callable[[], Changes]] = {
+            "without": partial(each.changes, plain),
+            "alone": partial(without, plain, rest),
+        }
+        planned += [
+            _planned(
+                plain,
+                way,
                 name=f"{kind}-{each.name}",
                 kind=kind,
                 nonideality=each.name,
                 description=each.description,
-                changes=changes,
             )
-            for kind, changes in own.items()
+            for kind, way in ways.items()
             if mode in (kind, "both")
         ]
-    return [_with_scenario(plain, variant) for variant in variants]
+    return planned
 
 
 def _chosen(plain: Plain, only: Iterable[str] | None) -> list[Nonideality]:
@@ -258,9 +270,23 @@ def _chosen(plain: Plain, only: Iterable[str] | None) -> list[Nonideality]:
     return [each for each in here if each.name in wanted]
 
 
-def _with_scenario(plain: Plain, variant: Variant) -> tuple[Variant, Scenario | None]:
+def _planned(
+    plain: Plain,
+    changes: Callable[[], Changes],
+    *,
+    name: str,
+    kind: Kind,
+    description: str,
+    nonideality: str | None = None,
+) -> tuple[Variant, Scenario | None]:
+    """A variant with its scenario, or with the reason why there is none."""
+    found, refusal, scenario = {}, "", None
     try:
-        return variant, Scenario.model_validate(changed(plain, variant.changes))
+        found = changes()
+        scenario = Scenario.model_validate(changed(plain, found))
     except ValidationError as error:
         refusal = "; ".join(map(str, problems_from(error)))
-        return variant.model_copy(update={"refusal": refusal}), None
+    variant = Variant(
+        name=name, kind=kind, nonideality=nonideality, description=description, changes=found, refusal=refusal
+    )
+    return variant, scenario

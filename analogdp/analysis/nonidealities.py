@@ -167,19 +167,32 @@ def _constant_steps(plain: Plain) -> Changes:
     if card.model in _SHAPES:
         return {f"{PARAMETERS}.{name}": 0.0 for name in ("asymmetry", *_SHAPES[card.model])}
     if isinstance(card.parameters, PulsedSettings):
-        kept = {name: value for name, value in device["parameters"].items() if name in PulsedSettings.model_fields}
-        return _as_constant({**kept, "asymmetry": 0.0})
+        return _as_constant(_straightened(card.parameters, card.device()))
     if isinstance(card.parameters, StateEquationSettings):
         # Pulsed cells take no parts of pulses.
         rounding = _get(plain, "synapse.write.rounding")
         own = {"synapse.write.rounding": "carry" if rounding == "none" else rounding}
-        return _instead_of(card.parameters, card.device()) | own
+        return _as_constant(_instead_of(card.parameters, card.device())) | own
     return {}
 
 
-def _instead_of(own: StateEquationSettings, device: DeviceModel) -> Changes:
-    """Pulsed cells for cells with a state equation: of their range, step at mid-range, spread of speeds, and noise."""
-    constant = {
+def _straightened(own: PulsedSettings, device: DeviceModel) -> Plain:
+    """Parameters of constant steps as large as those at mid-range, with as much noise as there."""
+    step = device.increment * (own.upper - own.lower) / (device.high - device.low)
+    middle = abs(own.upper + own.lower) / 2
+    besides = getattr(own, "cycle_noise_offset", 0.0) + getattr(own, "cycle_noise_slope", 0.0) * middle
+    noise = own.step / step if own.cycle_noise_form == "additive" else 1.0 + besides / step
+    return own.model_dump(mode="json", include=set(PulsedSettings.model_fields)) | {
+        "asymmetry": 0.0,
+        "step": step,
+        "cycle_noise": own.cycle_noise * noise,
+        "write_noise": own.write_noise * own.step / step,
+    }
+
+
+def _instead_of(own: StateEquationSettings, device: DeviceModel) -> Plain:
+    """The same for cells with a state equation, whose speeds have a spread."""
+    return {
         "step": 2 * device.increment / (device.high - device.low),
         "step_spread": own.rate_spread,
         "step_distribution": "lognormal",
@@ -187,12 +200,11 @@ def _instead_of(own: StateEquationSettings, device: DeviceModel) -> Changes:
         "read_noise": own.read_noise,
         "read_time": own.read_time,
     }
-    return _as_constant(constant)
 
 
 def _as_constant(parameters: Plain) -> Changes:
-    written = PulsedSettings.model_validate(dict(parameters)).model_dump(mode="json")
-    return {f"{DEVICE}.model": "constant", PARAMETERS: written}
+    defaults = {name: field.default for name, field in PulsedSettings.model_fields.items()}
+    return {f"{DEVICE}.model": "constant", PARAMETERS: defaults | dict(parameters)}
 
 
 def _fine_steps(plain: Plain) -> Changes:

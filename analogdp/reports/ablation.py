@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from analogdp.analysis.ablation import Ablation, Cost, Kind, Variant
 from analogdp.reports.pictures import canvas
-from analogdp.reports.style import BLACK, BLUE, GREEN, GREY, VERMILLION
+from analogdp.reports.style import BLACK, BLUE, GREEN, VERMILLION
 
 _LONGEST_TROUBLE = 60
 _FURTHEST = 2.0
@@ -63,10 +63,11 @@ def _draw_bars(axis: Axes, ablation: Ablation, kind: Kind) -> None:
             axis.errorbar(length, place, xerr=error, color=BLACK, linewidth=1, capsize=2.5)
         if variant.trouble:
             words = textwrap.shorten(variant.trouble, _LONGEST_TROUBLE, placeholder=" …")
-            axis.text(0, place, f" {words}", va="center", fontsize=7, color=GREY, parse_math=False)
+            across = axis.get_yaxis_transform()
+            axis.text(0.01, place, words, va="center", fontsize=7, transform=across, parse_math=False)
     _draw_references(axis, ablation, kind)
     axis.set_yticks(range(len(variants)), labels=[str(variant.nonideality).replace("_", " ") for variant in variants])
-    axis.invert_yaxis()
+    axis.set_ylim(len(variants) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
     quantity = "test accuracy (percentage points)" if _accuracy(ablation) else "test loss"
     axis.set(title=_TITLES[kind], xlabel=f"cost in {quantity}")
