@@ -196,3 +196,24 @@ def test_a_gain_multiplies_what_lines_read_in_both_directions() -> None:
     torch.testing.assert_close(crossbar.backward_read(e), 2 * down)
     crossbar.compensate(None)
     assert torch.equal(crossbar(x), up)
+
+
+def test_later_gains_lie_where_earlier_ones_did_for_graphs_that_read_them_there() -> None:
+    crossbar, gain = build(), torch.full((2, 1), 2.0, dtype=torch.float64)
+    crossbar.compensate(gain)
+    place = crossbar.views.forward.gain
+    crossbar.compensate(None)
+    crossbar.compensate(torch.linspace(1, 2, 10, dtype=torch.float64).view(2, 5))
+    assert place is not None
+    assert crossbar.views.forward.gain is not None
+    assert crossbar.views.forward.gain.data_ptr() == place.data_ptr()
+
+
+def test_line_currents_without_noise_are_those_that_noisy_ones_scatter_around() -> None:
+    crossbar = build(pair="balanced", device={**IDENTICAL, "read_noise": 0.05, "read_time": "1 us"})
+    reads = torch.stack([crossbar.line_currents(STREAM.at(read)) for read in range(200)])
+    quiet = crossbar.line_currents(None)
+    torch.testing.assert_close(quiet, build(pair="balanced").line_currents(None))
+    error = (reads.mean(0) - quiet) / (reads.std(0) / 200**0.5)
+    assert reads.std(0).min() > 0
+    assert error.abs().max() < 4.4  # Of ten t values with 199 degrees of freedom: a chance of 2e-4.
