@@ -51,6 +51,8 @@ WRITTEN_OUT = {
     "units": "list of whole numbers, whole number, `all`",
     "only_chips": "list of whole numbers",
     "significance": "list of numbers",
+    "steps_up": "list of numbers",
+    "steps_down": "list of numbers",
     "bottom_up": "one for all, or one for each pair",
     "top_down": "one for all, or one for each pair",
 }
