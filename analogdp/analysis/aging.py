@@ -236,7 +236,7 @@ def _ratio(known: Tensor, now: Tensor) -> Tensor:
     return torch.where(known > 0, known / torch.maximum(now, known / MOST_GAIN), 1.0)
 
 
-def _fresh(simulation: Simulation, dataset: Dataset, stream: Stream, compensations: Sequence[Compensation]) -> Moment:
+def _fresh(simulation: Simulation, dataset: Dataset, stream: Stream, compensations: Sequence[str]) -> Moment:
     """The end of training: whatever the compensation, it has nothing to do."""
     tests = _tests(simulation, dataset, 0.0, stream.child("test"), ("none",), {})
     loss, accuracy = ({name: each["none"] for name in compensations if each} for each in tests)
