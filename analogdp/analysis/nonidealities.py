@@ -33,10 +33,10 @@ FINER = 100.0
 
 _SHAPES = {
     "constant": (),
-    "linear": ("slope_up", "slope_down", "slope_up_spread", "slope_down_spread"),
+    "linear": ("slope_up", "slope_down"),
     "neurosim": ("nonlinearity_up", "nonlinearity_down"),
 }
-"""Models that have constant steps where these parameters are 0."""
+"""Models that have constant steps where these parameters, and all spreads, are 0."""
 
 
 @dataclass(frozen=True)

@@ -224,7 +224,7 @@ def test_constant_steps_are_those_that_the_controller_counts_in(make_scenario, c
 
 @pytest.mark.parametrize("card", ["reram_es", "pcm_gst", "reram_sb"])
 def test_constant_steps_have_the_noise_of_those_at_mid_range(make_scenario, card):
-    plain = plain_of(with_device(make_scenario, card))
+    plain = plain_of(with_device(make_scenario, {"card": card, "asymmetry": 0.0}))
     after = changed(plain, NAMES["nonlinear_steps"].changes(plain))
     old, new = (each["synapse"]["device"]["parameters"] for each in (plain, after))
     assert new["write_noise"] * new["step"] == pytest.approx(old["write_noise"] * old["step"])
