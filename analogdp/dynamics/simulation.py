@@ -155,7 +155,9 @@ class Simulation:
     def noisy(self) -> bool:
         """Whether anything fluctuates in time."""
         paths = [*self.network.synapses, *(path for path in self.network.feedback_paths if path is not None)]
-        return self._noise != NoiseSettings() or any(path.forward_noise.total or path.backward_noise.total for path in paths)
+        return self._noise != NoiseSettings() or any(
+            path.forward_noise.total or path.backward_noise.total for path in paths
+        )
 
     @property
     def field(self) -> Field:
