@@ -2,9 +2,9 @@
 
     python benchmarks/families.py [families] [wires] [aging]
 
-prints Markdown tables (all of them without arguments) and, as its last line, everything as one JSON object. Every scenario runs with
-three chips and a seed that its settings were not searched with, in a process with one thread; there are as many at a time as the machine
-has cores. `docs/results.md` holds the output.
+prints Markdown tables (all of them without arguments) and, as its last line, everything as one JSON object. Every scenario
+runs with three chips and a seed that its settings were not searched with, in a process with one thread; there are as many
+at a time as the machine has cores. `docs/results.md` holds the output.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from statistics import mean, stdev
 import torch
 
 import analogdp as adp
+from analogdp.analysis.aging import COMPENSATIONS
 
 CHIPS, SEED = 3, 2
 FAMILIES = ("reram-es", "ecram-mo", "pcm-gst", "vteam-continuous", "wires")
@@ -31,7 +32,6 @@ OHMS = (0.0, 1.0, 2.0, 5.0)
 AGES = ("1 hour", "1 day", "1 year")
 AGING = {
     "pcm-gst": ("pcm-gst",),
-    "pcm-gst, without drift": ("pcm-gst", "synapse.device.drift=null"),
     "pcm_joshi, balanced": ("quickstart", "synapse.device=pcm_joshi", "synapse.pair=balanced"),
 }
 
@@ -113,8 +113,8 @@ def aging(pool: Pool) -> dict[str, object]:
     rows = []
     for name, own in zip(AGING, reached, strict=True):
         for age, found in own.aged.items():
-            rows.append((name, age, *(spread(found[kind]) if kind in found else "-" for kind in adp.COMPENSATIONS)))
-    table(("scenario", "after", *(f"{kind}, %" for kind in adp.COMPENSATIONS)), rows)
+            rows.append((name, age, *(spread(found[kind]) if kind in found else "-" for kind in COMPENSATIONS)))
+    table(("scenario", "after", *(f"{kind}, %" for kind in COMPENSATIONS)), rows)
     return {name: asdict(own) for name, own in zip(AGING, reached, strict=True)}
 
 
