@@ -1,6 +1,8 @@
 """What a scenario has that is not ideal, and what is left of it when that is switched off."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -270,3 +272,9 @@ def test_a_changed_copy_leaves_the_original_alone():
     after = changed(before, {"a.b": [2.0]})
     assert (before, after) == ({"a": {"b": [1.0]}, "c": None}, {"a": {"b": [2.0]}, "c": None})
     assert differences(before, after) == {"a.b": [2.0]}
+
+
+def test_the_documentation_names_all_of_them():
+    table = (Path(__file__).parents[2] / "docs" / "ablation.md").read_text().split("| name | switched off by |")[1]
+    rows = [line.split("|")[1] for line in table.split("\n\n")[0].splitlines() if line.startswith("| `")]
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == NAMES.keys()
