@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
+from scipy.stats import chi2
+from scipy.stats import t as student
 
 from analogdp.fitting.estimation import Estimate, steps_and_bounds
 from analogdp.fitting.traces import Values
@@ -40,7 +42,8 @@ def mean_and_spread(values: Values, variances: Values) -> tuple[Figure, Figure]:
 
     The spread t solves sum (x - mean)^2 / (t^2 + v) = n - 1 with mean = sum x / (t^2 + v) / sum 1 / (t^2 + v), and is 0
     where errors alone explain the differences. Paule & Mandel, J. Res. Natl. Bur. Stand. 87, 377 (1982). The spread of
-    a single device is not known: 0, with an infinite error.
+    a single device is not known: 0, with an infinite error. Errors are widened for few devices: 1.96 of them reach as far as
+    Student's distribution of the mean, and as the upper end of the chi-squared distribution of the spread.
     """
 
     def weighted(square: float) -> tuple[Values, float]:
@@ -61,7 +64,10 @@ def mean_and_spread(values: Values, variances: Values) -> tuple[Figure, Figure]:
     # Var[t^2] = 2 / sum w^2 for normal values; a spread near 0 is known as the root of that of its square.
     error_of_square = math.sqrt(2.0 / float((weights**2).sum()) * len(values) / (len(values) - 1))
     error = error_of_square / (2 * spread) if square > error_of_square else math.sqrt(error_of_square)
-    return Figure(mean, 1 / math.sqrt(float(weights.sum()))), Figure(spread, error)
+    freedom = len(values) - 1
+    widened = float(student.ppf(0.975, freedom)) / NORMAL_95
+    relative = (math.sqrt(freedom / float(chi2.ppf(0.025, freedom))) - 1) / NORMAL_95
+    return Figure(mean, widened / math.sqrt(float(weights.sum()))), Figure(spread, max(error, relative * spread))
 
 
 @dataclass(frozen=True)

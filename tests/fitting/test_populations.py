@@ -39,10 +39,9 @@ def test_spreads_and_their_errors_are_right_on_average():
     ]
     squares = np.array([spread.value**2 for _, spread in found])
     means = np.array([(mean.value - 3.0) / mean.error for mean, _ in found])
-    # Student's distribution with 11 degrees of freedom has a standard deviation of 1.1.
     # Cutting negative squares at 0 adds a little.
     assert squares.mean() == pytest.approx(0.04, abs=3 * squares.std() / 20 + 0.004)
-    assert np.sqrt((means**2).mean()) == pytest.approx(1.0, abs=0.2)
+    assert np.sqrt((means**2).mean()) == pytest.approx(1.0, abs=0.15)
 
 
 def test_the_spread_of_one_device_is_not_known():
