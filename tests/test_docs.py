@@ -251,7 +251,7 @@ def test_an_example_in_python_uses_names_that_exist(code):
 @pytest.mark.parametrize("page", [PAGES[0], SCENARIOS], ids=lambda page: page.name)
 def test_a_command_that_a_page_names_exists(page):
     commands = get_command(application).commands
-    named = re.findall(r"^(?:\$ )analogdp ([a-z]+)|`analogdp ([a-z]+)", page.read_text(), re.MULTILINE)
+    named = re.findall(r"^(?:\$ )analogdp ([a-z-]+)|`analogdp ([a-z-]+)", page.read_text(), re.MULTILINE)
     assert {first or second for first, second in named} <= commands.keys()
 
 

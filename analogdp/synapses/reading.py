@@ -157,12 +157,10 @@ class Reader(nn.Module):
     def _column_deviation(column: float | Tensor, x: Tensor, direction: int, lines: slice) -> Tensor:
         """Noise of the column that all outputs are read against: common to them, or driven by the sum of their messages."""
         if direction != FORWARD:
-            deviation: Tensor = x.sum(-1, keepdim=True).abs_() * (
-                column if isinstance(column, float) else column.sqrt()
-            )
-            return deviation
+            return x.sum(-1, keepdim=True).abs_() * (column if isinstance(column, float) else column.sqrt())
         if isinstance(column, float):
-            return torch.linalg.vector_norm(x, dim=-1, keepdim=True).mul_(column)
+            length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+            return length.mul_(column)
         return torch.bmm(x.square(), column[..., lines].mT).sqrt_()
 
 
