@@ -108,6 +108,32 @@ def test_every_kind_is_found_by_some_test():
     assert HAS | rare == NAMES.keys()
 
 
+DESIGN = {
+    "synapse.device": {"name", "model", "description", "material", "source", "note", "low", "high", "write_pulse"},
+    "synapse.device.parameters": {
+        *("step", "lower", "upper", "asymmetry", "step_distribution", "cycle_noise_form", "read_time", "reference"),
+        *("unidirectional", "reset_weight"),
+    },
+    "synapse": {"model", "pair", "unit", "weight_range", "tile", "refresh"},
+    "synapse.write": {"accumulate", "devices", "transfer"},
+    "synapse.dac": {"bits", "range", "percentile", "figure_of_merit", "conversion_time"},
+    "mismatch": set(),
+    "noise": set(),
+}
+"""Settings that are what the hardware is meant to be, or that say more about a non-ideality."""
+
+
+@pytest.mark.parametrize("section", DESIGN)
+def test_every_setting_of_the_hardware_is_a_nonideality_or_its_design(make_scenario, section):
+    plain = plain_of(make_scenario(LAYERS, **EVERYTHING))
+    switched = {path for each in NONIDEALITIES for path in each.ideal(plain)}
+    here = plain
+    for key in section.split("."):
+        here = here[key]
+    inside = {path.removeprefix(f"{section}.").split(".")[0] for path in switched if path.startswith(f"{section}.")}
+    assert set(here) - inside == DESIGN[section] - inside
+
+
 @pytest.mark.parametrize(
     ("name", "paths"),
     [
