@@ -39,8 +39,10 @@ def refuse_noisy_reads(network: Network, scenario: Scenario) -> None:
     """
     paths = [*network.synapses, *(path for path in network.feedback_paths if path is not None)]
     if any(path.forward_noise.total or path.backward_noise.total for path in paths):
-        card = getattr(getattr(scenario.synapse, "device", None), "name", "NAME")
-        change = f'--set "synapse.device={{card: {card}, read_noise: 0, read_time: null}}"'
+        card = getattr(scenario.synapse, "device", None)
+        flickers = getattr(card, "flicker_noise", None) is not None
+        quiet = "flicker_noise: null" if flickers else "read_noise: 0, read_time: null"
+        change = f'--set "synapse.device={{card: {getattr(card, "name", "NAME")}, {quiet}}}"'
         raise ScenarioError([Problem("synapse.device.read_noise", f"Brian2 reads weights exactly; use {change}")])
 
 
@@ -79,6 +81,13 @@ def _refused_parts(scenario: Scenario) -> Iterator[Problem]:
     for name in ("dac", "adc"):
         if getattr(scenario.synapse, name, None) is not None:
             yield Problem(f"synapse.{name}", f"Brian2 reads weights exactly; use --set synapse.{name}=null")
+    wires = getattr(scenario.synapse, "wires", None)
+    if wires is not None and wires.source != wires.sense:
+        message = "Brian2 reads the same weights in both directions, which takes equal ends of lines"
+        yield Problem("synapse.wires.sense", f"{message}; use --set synapse.wires.sense={wires.source:g}")
+    if wires is not None and wires.method == "conjugate_gradients":
+        message = "Brian2 reads weights, not circuits; use --set synapse.wires.method=transfer_matrix"
+        yield Problem("synapse.wires.method", message)
 
 
 def _refused_delays(scenario: Scenario) -> Iterator[Problem]:

@@ -68,6 +68,10 @@ CASES = {
     },
     "feedback of its own": {"neuron": TRANSPOSED, "feedback": "random"},
     "crossbar": {"neuron": TRANSPOSED, "synapse": {"model": "crossbar", "device": "ecram_mo"}},
+    "crossbar with wires": {
+        "neuron": TRANSPOSED,
+        "synapse": {"model": "crossbar", "device": "ecram_mo", "pair": "balanced", "tile": "4x3", "wires": {}},
+    },
 }
 EVENT_CASES = [name for name in CASES if "events" in name]
 

@@ -24,8 +24,13 @@ REFUSED = {
     "synapse.device.read_noise": [
         "synapse={model: crossbar, device: {card: ecram_mo, read_noise: 0.01, read_time: 1 us}}"
     ],
+    "synapse.wires.sense": ["synapse={model: crossbar, wires: {source: 20 ohm}}"],
+    "synapse.wires.method": ["synapse={model: crossbar, wires: {method: conjugate_gradients}}"],
     "neuron.output": ["neuron={model: dp}", "network.loss=cross_entropy"],
 }
+
+
+FLICKER = "synapse={model: crossbar, pair: balanced, device: {card: pcm_joshi, drift: null}}"
 
 
 @pytest.fixture
@@ -50,6 +55,12 @@ def test_what_brian2_has_no_equations_for_is_refused_by_its_key_with_a_setting_t
     words = shlex.split(message.replace(",", " ,") if '"' not in message else message)
     change = words[words.index("--set") + 1]
     prepare(blobs(*REFUSED[key], change), steps=2)
+
+
+def test_noise_that_differs_from_cell_to_cell_is_refused_by_its_own_section(blobs):
+    message = refusal(blobs(FLICKER))
+    assert "flicker_noise: null" in message
+    prepare(blobs("synapse={model: crossbar, pair: balanced, device: {card: pcm_joshi, flicker_noise: null}}"), steps=2)
 
 
 def test_all_that_is_refused_is_told_at_once(blobs):
