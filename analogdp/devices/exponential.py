@@ -110,9 +110,9 @@ class ExponentialStep(FlowDevice):
             return super().change(weight, step, pulses, parameters, rising)
         kappa = self._kappa(parameters, rising)
         missing = self._missing(weight, kappa, rising)
-        mean, slowed = self._flow(missing, step * pulses, kappa)
+        mean, slowed, logarithm = self._flow(missing, step * pulses, kappa)
         end = missing.neg_().add_(1.0).div_(slowed).mul_(step)
-        mean.addcmul_(end, slowed.log_(), value=0.5)
+        mean.addcmul_(end, logarithm, value=0.5)
         # The square root of a count, exactly 0 for none.
         std = pulses.clamp(min=1.0).rsqrt_().mul_(pulses).mul_(end.abs_()).mul_(self.parameters.cycle_noise)
         return mean, std
@@ -133,14 +133,15 @@ class ExponentialStep(FlowDevice):
             noise.add_(weight.abs(), alpha=own.cycle_noise * own.cycle_noise_slope)
         return noise
 
-    def _flow(self, missing: Tensor, constant: Tensor, kappa: Tensor) -> tuple[Tensor, Tensor]:
-        """The way from where steps lack ``missing`` of constant ones, and by what their size is divided on it.
+    def _flow(self, missing: Tensor, constant: Tensor, kappa: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The way from where steps lack ``missing`` of constant ones, by what their size is divided on it, and its logarithm.
 
         exp(x) - 1 and ln(1 + x) are as good as the weights themselves: both come with their type's rounding of 1.
         """
         slowed = (kappa * constant).clamp_(-_LARGEST_EXPONENT, _LARGEST_EXPONENT).exp_().sub_(1.0)
         slowed.mul_(missing).add_(1.0)
-        return constant.addcdiv_(slowed.log(), kappa, value=-1.0), slowed
+        logarithm = slowed.log()
+        return constant.addcdiv_(logarithm, kappa, value=-1.0), slowed, logarithm
 
     def _kappa(self, parameters: dict[str, Tensor], rising: Tensor) -> Tensor:
         return torch.lerp(parameters["rate_down"], parameters["rate_up"], rising)

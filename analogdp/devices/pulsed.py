@@ -29,14 +29,13 @@ from torch import Tensor
 from analogdp.devices.base import DeviceModel, DeviceSettings, DeviceState, WritePulse
 from analogdp.devices.moments import change_moments, furthest_points, reflected_share
 from analogdp.devices.population import PopulationSettings, PulsedSettings, draw_population
+from analogdp.devices.selection import places
 from analogdp.streams import Stream
 
 _QUIET = 0.4
 """Cycle noise, in mean steps, up to which hardly any pulse towards a bound moves a cell away from it."""
-_FEWEST = 4096
-"""Cells of a chip up to which gathering the written ones takes longer than it saves."""
-_FEW = 0.1
-"""Share of written cells below which it pays."""
+_MANY = 1 << 14
+"""Cells of a chip from which looking for those near a bound takes less time than it saves."""
 _FURTHEST = 2.4
 """Standard deviations by which a walk leaves the span of its two ends with probability exp(-2 x 2.4^2) = 10^-5."""
 
@@ -121,23 +120,6 @@ class PulsedDevice(DeviceModel):
         self._show(state, None, stream)
 
     def pulse(self, state: DeviceState, count: Tensor, stream: Stream) -> None:
-        """Apply pulses as every device does; chips with few cells to write, on a CPU, work on a copy of these alone."""
-        for number in _chips_of_few(state, count):
-            chip = slice(number, number + 1)
-            written = count[chip].view(-1).nonzero().squeeze(1)
-            variables, parameters = (
-                {name: cells[chip].view(-1)[written].unsqueeze(0) for name, cells in part.items()}
-                for part in (state.variables, state.parameters)
-            )
-            own = replace(stream, chips=stream.chips[chip])
-            self._pulse(DeviceState(variables, parameters), count[chip].view(1, -1)[:, written], own)
-            for name, cells in variables.items():
-                state.variables[name][chip].view(-1)[written] = cells[0]
-            count = count.index_fill(0, torch.tensor([number]), 0.0) if len(count) > 1 else count[:0]
-        if len(count):
-            self._pulse(state, count, stream)
-
-    def _pulse(self, state: DeviceState, count: Tensor, stream: Stream) -> None:
         stored, parameters = state.variables["stored"], state.parameters
         pulses = count.abs()
         rising = count.clamp(0.0, 1.0)
@@ -195,23 +177,20 @@ class PulsedDevice(DeviceModel):
     def _hold_back(self, state: DeviceState, change: Tensor, std: Tensor, pulses: Tensor, stream: Stream) -> None:
         """Take out of ``change`` what the bounds stop of a noisy walk: its outward steps there.
 
-        On the CPU, where finding them costs no synchronisation, only cells of several pulses that may get there are looked at.
+        On the CPU, where finding them costs no synchronisation, only cells of several pulses that may get there are looked at,
+        if a chip has many.
         """
-        ways = stream.child("way")
-        cells = (state.variables["stored"], change, std, pulses, state.parameters["upper"], state.parameters["lower"])
-        if change.device.type != "cpu":
+        ways, own = stream.child("way"), state.parameters
+        cells = (state.variables["stored"], change, std, pulses, own["upper"], own["lower"])
+        if change.device.type != "cpu" or change[0].numel() < _MANY:
             change.sub_(_stopped(*cells, uniform=ways.uniform(tuple(change.shape[1:]))))
             return
-        near = _may_reach_bounds(*cells).view(-1).nonzero().squeeze(1)
-        if len(near) == 0:
-            return
-        # Each chip's cells take the first numbers of its own stream, however many the others take.
-        chip = near // change[0].numel()
-        rank = torch.arange(len(near)) - torch.searchsorted(chip, torch.arange(len(change)))[chip]
-        uniform = ways.uniform((int(rank.max()) + 1,))[chip, rank]
-        weight, own_change, own_std, own_pulses, upper, lower = (cell.reshape(-1)[near] for cell in cells)
-        stopped = _stopped(weight, own_change, own_std, own_pulses, upper, lower, uniform)
-        change.view(-1)[near] = own_change.sub_(stopped)
+        for chip, near in enumerate(_may_reach_bounds(*cells)):
+            found = places(near)
+            uniform = replace(ways, chips=ways.chips[chip : chip + 1]).uniform((len(found),))[0]
+            weight, moved, *others = (cell[chip].reshape(-1).index_select(0, found) for cell in cells)
+            moved.sub_(_stopped(weight, moved, *others, uniform=uniform))
+            change[chip].view(-1).index_copy_(0, found, moved)
 
     def _reflect(self, state: DeviceState, pulses: Tensor) -> None:
         """Bring cells that several pulses shook beyond a bound back, as far as stopping at every pulse would have."""
@@ -230,15 +209,6 @@ class PulsedDevice(DeviceModel):
             visible.copy_(shown)
         else:
             visible.lerp_(shown, pulses.clamp(max=1.0))
-
-
-def _chips_of_few(state: DeviceState, count: Tensor) -> list[int]:
-    """Chips of which so few cells get pulses that gathering them pays; each by its own numbers alone."""
-    tensors = (count, *state.variables.values(), *state.parameters.values())
-    if count[0].numel() < _FEWEST or not all(cells.is_cpu and cells[0].is_contiguous() for cells in tensors):
-        return []
-    written = count.flatten(1).count_nonzero(1).tolist()
-    return [chip for chip, cells in enumerate(written) if cells < _FEW * count[0].numel()]
 
 
 def _may_reach_bounds(

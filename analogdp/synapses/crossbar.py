@@ -12,6 +12,7 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.devices import DeviceModel, DeviceState
+from analogdp.devices.selection import pick
 from analogdp.scenario.schema import SynapseSettings
 from analogdp.streams import Stream
 from analogdp.synapses.base import ConductanceTable, LocalUpdate, Synapse, UpdateReport
@@ -19,6 +20,7 @@ from analogdp.synapses.converters import BACKWARD, FORWARD
 from analogdp.synapses.disturb import exposures
 from analogdp.synapses.mapping import Mapping
 from analogdp.synapses.parts import ProgrammingSettings
+from analogdp.synapses.patches import Patch, few_written, lines_of
 from analogdp.synapses.programming import ProgrammingReport, program
 from analogdp.synapses.reading import Reader
 from analogdp.synapses.settings import CrossbarSettings
@@ -26,6 +28,7 @@ from analogdp.synapses.tally import Tally
 from analogdp.synapses.views import Views
 from analogdp.synapses.writing import (
     conductance_changes,
+    most_pulses,
     net_change,
     opposed_changes,
     opposed_conductance_changes,
@@ -34,7 +37,7 @@ from analogdp.synapses.writing import (
     spread,
 )
 
-_SLAB_CELLS = 1 << 16
+_SLAB_CELLS = 1 << 17
 """Cells of one chip that an update handles at a time: few enough for their temporaries to stay in the processor's
 cache."""
 
@@ -128,13 +131,14 @@ class Crossbar(Synapse):
         apart = self.settings.write.half_select is not None
         tally = Tally(self.write_counts, self.effective, self.device.write_pulse, apart, self.device.closed_loop)
         for slab, rows in enumerate(self._slabs()):
-            own, state = stream.at(slab), self._state(rows)
+            own, patch = stream.at(slab), self._patch(rows)
             decay = None if update.decay is None else update.decay[:, rows]
             part = update._replace(post=update.post[..., rows], decay=decay)
-            for turn, count in enumerate(self._counts(part, rows, state, own, number)):
-                self.device.pulse(state, count, own.child(f"pulses{turn}"))
-                tally.add(count, (..., rows, slice(None)))
-            self._refresh(rows, state, tally)
+            counts = list(self._counts(part, rows, patch.state, own, number))
+            for piece in patch.pieces():
+                chips = replace(own, chips=own.chips[piece.chips])
+                self._write(piece, [count[piece.chips] for count in counts], chips, tally)
+            tally.keep_apart(counts, (..., rows, slice(None)))
         if (transfer := self.settings.write.transfer) and number % transfer.every == transfer.every - 1:
             self._transfer(number // transfer.every, stream.child("transfer"), tally)
         if self.settings.write.half_select:
@@ -159,8 +163,7 @@ class Crossbar(Synapse):
     def refresh(self) -> None:
         """Compute what reads use from the cells, after these changed."""
         self._note_reference()
-        for rows in self._slabs():
-            self._refresh(rows, self._state(rows))
+        self._refresh_all()
         self._look()
         self.reader.refresh()
 
@@ -266,14 +269,27 @@ class Crossbar(Synapse):
         column = self.device.conductance(self._state(slice(self.outputs, self.outputs + 1)))
         return self.mapping.unit(column, 0)
 
-    def _refresh(self, rows: slice, state: DeviceState, tally: Tally | None = None) -> None:
-        conductance = self.device.conductance(state)
-        offset = self._offset
-        if offset is not None and offset.shape[-2] > 1:
-            offset = offset[:, rows]
-        self.mapping.weights(conductance, offset, self.effective[:, rows])
+    def _patch(self, rows: slice) -> Patch:
+        offset = None if self._offset is None else lines_of(self._offset, rows)
+        return Patch(self._state(rows), self.effective[:, rows], self.write_counts[..., rows, :], offset)
+
+    def _write(self, patch: Patch, counts: list[Tensor], stream: Stream, tally: Tally) -> None:
+        """Pulse the cells of a patch, in as many turns as there are counts."""
+        written = few_written(counts[0]) if patch.separable and len(counts) == 1 else None
+        part = patch if written is None else patch.pick(written)
+        for turn, count in enumerate(counts):
+            own = count if written is None else pick(count, written)
+            self.device.pulse(part.state, own, stream.child(f"pulses{turn}"))
+            tally.add(own, part.write_counts, part.chips)
+        self._refresh(part, tally)
+        if written is not None:
+            patch.put(written, part)
+
+    def _refresh(self, patch: Patch, tally: Tally | None = None) -> None:
+        conductance = self.device.conductance(patch.state)
+        self.mapping.weights(conductance, patch.offset, patch.weights)
         if tally is not None:
-            tally.spend(conductance)
+            tally.spend(conductance, patch.chips)
 
     def _look(self) -> None:
         """Renew what reads see of the cells."""
@@ -291,7 +307,7 @@ class Crossbar(Synapse):
             fade = self._fade(update, rows, state, kept)
         target.add_(net).clamp_(mapping.lowest, mapping.highest)
         carried = None if self.carried is None else self.carried[..., rows, :]
-        most = self._most_pulses(update)
+        most = most_pulses(update, write, self.device.write_pulse)
 
         def counts(changes: Tensor, own: Stream) -> Tensor:
             expected = spread(changes.mul_(1 / self._per_pulse), mapping, write.devices, number)
@@ -319,19 +335,10 @@ class Crossbar(Synapse):
 
     def _fade(self, update: LocalUpdate, rows: slice, state: DeviceState, kept: Tensor) -> Tensor:
         """By how much each polarity's contribution to the weight is to shrink."""
-        reference = None if self._offset is None else self._offset / -self.mapping.scale
-        if reference is not None and reference.shape[-2] > 1:
-            reference = reference[:, rows]
+        reference = None if self._offset is None else lines_of(self._offset, rows) / -self.mapping.scale
         held = self.mapping.held(self.device.conductance(state), reference)
         written = held.new_tensor([share != 0 for share in portions(self.mapping, update.polarity)]).view(-1, 1, 1)
         return held.mul_((kept - 1).unsqueeze(1)).mul_(written)
-
-    def _most_pulses(self, update: LocalUpdate) -> float | None:
-        """How many pulses fit into the time of a write, of cells that are written for as long as it takes."""
-        pulse = self.device.write_pulse
-        if self.settings.write.rounding != "none" or update.duration is None or pulse is None:
-            return None
-        return update.duration / pulse.width
 
     def _transfer(self, number: int, stream: Stream, tally: Tally) -> None:
         """Read what the fast devices of some word lines hold, and ask the slow ones beside them for it."""
@@ -349,7 +356,8 @@ class Crossbar(Synapse):
         write = self.settings.write.model_copy(update={"rounding": "stochastic"})
         count = pulse_counts(expected, write, stream)
         self.device.pulse(state, count, stream.child("pulses"))
-        tally.add(count, lines)
+        tally.add(count, self.write_counts[lines])
+        tally.keep_apart([count], lines)
         cells = self.device.conductance(state)
         offset = None if self._offset is None else self._offset.expand(-1, self.outputs, self.inputs)[lines]
         self.mapping.weights(cells, offset, self.effective[lines])
@@ -382,10 +390,11 @@ class Crossbar(Synapse):
         method = own if own.method != "exact" else ProgrammingSettings(method="write_verify")
         report = program(self.device, state, wanted, method, stream.child("programming"), chosen)
         assert report is not None
-        tally.add(report.pulses, (..., slice(self.outputs), slice(None)))
+        tally.add(report.pulses, self.write_counts)
+        tally.keep_apart([report.pulses], ...)
         tally.spend(self.device.conductance(state))
         self._refresh_all()
 
     def _refresh_all(self) -> None:
         for rows in self._slabs():
-            self._refresh(rows, self._state(rows))
+            self._refresh(self._patch(rows))

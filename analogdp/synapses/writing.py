@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from analogdp.devices import WritePulse
 from analogdp.errors import InputError
 from analogdp.streams import Stream
 from analogdp.synapses.base import LocalUpdate
@@ -136,6 +137,13 @@ def pulse_counts(
     if settings.rounding == "carry" and carried is not None:
         carried.sub_(expected)
     return expected
+
+
+def most_pulses(update: LocalUpdate, settings: WriteSettings, pulse: WritePulse | None) -> float | None:
+    """How many pulses fit into the time of a write, of cells that are written for as long as it takes."""
+    if settings.rounding != "none" or update.duration is None or pulse is None:
+        return None
+    return update.duration / pulse.width
 
 
 def _signs(mapping: Mapping, like: Tensor) -> Tensor:
