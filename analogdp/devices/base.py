@@ -31,7 +31,13 @@ class DeviceState:
 
 
 class DeviceSettings(Settings):
-    """What the parameters of every device model have in common."""
+    """What the parameters of every device model have in common.
+
+    Attributes:
+        write_passes: elementwise passes over all cells that a write costs, roughly: for estimates of time.
+    """
+
+    write_passes: ClassVar[int] = 120
 
     def tensors_per_cell(self) -> int:
         """How many numbers describe one cell: its variables and its own parameters."""

@@ -154,6 +154,10 @@ class DeviceCard(Settings):
         inner = model.build(self.parameters, self.low, self.high, self.write_pulse)
         return ImperfectDevice(inner, self.imperfections) if self.imperfections else inner
 
+    def write_passes(self) -> int:
+        """Elementwise passes over all cells that a write costs, roughly."""
+        return self.parameters.write_passes * (1 if self.imperfections == Imperfections() else 2)
+
     def tensors_per_cell(self) -> int:
         """How many numbers of single precision describe one cell."""
         return self.parameters.tensors_per_cell() + self.imperfections.tensors_per_cell()

@@ -25,6 +25,8 @@ _LARGEST_EXPONENT = 80.0
 class StanfordPkuSettings(StateEquationSettings):
     """Parameters of the Stanford-PKU model."""
 
+    write_passes: ClassVar[int] = 12_000
+
     gap_min: Length = Field(gt=0, le=1e-7, description="tunnelling gap of the highest conductance")
     gap_max: Length = Field(gt=0, le=1e-7, description="tunnelling gap of the lowest conductance")
     i_0: Current = Field(gt=0, le=1, description="amplitude of the current (I0)")

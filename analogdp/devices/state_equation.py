@@ -34,6 +34,8 @@ _NO_PULSE = Problem("write_pulse", "is required by a model with a state equation
 class StateEquationSettings(DeviceSettings):
     """What the cards of all models with a state equation give: how it is read, and its spread from device to device."""
 
+    write_passes: ClassVar[int] = 1500
+
     read_voltage: Voltage = Field(default=0.1, gt=0, le=2, description="voltage of a read, in volts")
     rate_spread: Ratio = Field(
         default=0.0, ge=0, le=5, description="of the speed of the state, device to device: std of its logarithm"

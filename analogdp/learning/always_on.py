@@ -129,6 +129,11 @@ class AlwaysOnSettings(LearningSettings):
             problems.append(Problem("write_every", refusal))
         return problems
 
+    def writes(self, scenario: Scenario) -> int:
+        assert self.dwell is not None
+        assert self.write_every is not None
+        return max(1, round(self.dwell / self.write_every))
+
     def buffer_bytes(self, scenario: Scenario, dtype_bytes: int) -> int:
         dt = scenario.dynamics.time_step(scenario)
         assert dt is not None

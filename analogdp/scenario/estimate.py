@@ -159,10 +159,17 @@ def _seconds(scenario: Scenario) -> float:
         updates * scenario.learning.evaluations(scenario) * _evaluation_seconds(scenario, scenario.learning.batch)
     )
     settling += tests * scenario.dynamics.evaluations() * _evaluation_seconds(scenario, TEST_BATCH)
-    passes = scenario.synapse.cell_bytes(1) + scenario.learning.weight_bytes(1)
     pairs = [*pairwise(layers), *(pairwise(layers[1:]) if scenario.feedback.learns else ())]
-    update = sum(_measure_pass(chips * inputs * outputs) * passes for inputs, outputs in pairs)
-    return min(settling + updates * update, float(FOREVER))
+    writes = updates * scenario.learning.writes(scenario) * sum(_write_seconds(scenario, *pair) for pair in pairs)
+    return min(settling + writes, float(FOREVER))
+
+
+def _write_seconds(scenario: Scenario, inputs: int, outputs: int) -> float:
+    chips, batch = len(scenario.simulated_chips), scenario.learning.batch
+    passes = scenario.synapse.write_passes() + scenario.learning.weight_bytes(1)
+    product = _measure_product(chips, batch, inputs, outputs)
+    solving = product * _ratio(scenario.synapse.write_operations(inputs, outputs), batch * inputs * outputs)
+    return product + solving + passes * _measure_pass(chips * inputs * outputs)
 
 
 def _evaluation_seconds(scenario: Scenario, batch: int) -> float:

@@ -79,6 +79,14 @@ class SynapseSettings(Settings):
         """Passes over its inputs and outputs that a read takes beside the product: converters, noise."""
         return 0
 
+    def write_passes(self) -> int:
+        """Passes over its weights that an update takes beside the product."""
+        return 3
+
+    def write_operations(self, inputs: int, outputs: int) -> int:
+        """Multiplications on one chip that it takes after an update to find what reads see: wires."""
+        return 0
+
 
 class ClockSettings(Settings, ABC):
     """What every clock's section has."""
@@ -120,6 +128,10 @@ class LearningSettings(Settings):
     def evaluations(self, scenario: Scenario) -> int:
         """Target evaluations of one batch, at most; of a resolved scenario."""
         return scenario.dynamics.evaluations()
+
+    def writes(self, scenario: Scenario) -> int:
+        """Changes of the weights in what counts as one update; of a resolved scenario."""
+        return 1
 
     def why_not_compiled(self) -> str | None:
         """The reason why several steps at once are of no use to this way of training, or None if they are."""

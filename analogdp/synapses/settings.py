@@ -27,6 +27,9 @@ from analogdp.synapses.parts import (
     WriteSettings,
 )
 
+SOLVING = 1000
+"""Multiplications of the solution of a circuit, over the cube of its lines: measured, in the time that products take."""
+
 _PER_ROOT = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*/\s*sqrt\(\s*fan_in\s*\)\s*")
 
 
@@ -146,6 +149,18 @@ class CrossbarSettings(SynapseSettings):
         """Quantising takes some elementwise passes; so does adding read noise, whose numbers are drawn besides."""
         converters = 8 * sum(converter is not None for converter in (self.dac, self.adc))
         return converters + (20 if self.noisy_reads else 0)
+
+    def write_passes(self) -> int:
+        return self.completed().cells * self.device.write_passes()
+
+    def write_operations(self, inputs: int, outputs: int) -> int:
+        """Wires: solving a square tile of n lines takes about a thousand times n^3 multiplications."""
+        if self.wires is None or self.solves_at_reads(inputs, outputs):
+            return 0
+        rows, columns = self.tile or (inputs, outputs)
+        rows, columns = min(rows, inputs), min(columns, outputs)
+        tiles = -(-inputs // rows) * -(-outputs // columns)
+        return self.completed().cells * tiles * SOLVING * min(rows, columns) ** 2 * max(rows, columns)
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         return contradictions(self.completed(), scenario)

@@ -75,6 +75,8 @@ def one_microsecond(monkeypatch):
         {"noise": {"membrane": 0.01}},
         {"network": {"layers": (64, 1024, 1024, 10)}},
         {"chips": 16},
+        {"synapse": {"model": "crossbar", "device": "vteam_example"}},
+        {"synapse": {"model": "crossbar", "wires": {}}},
     ],
     ids=str,
 )
@@ -86,11 +88,11 @@ def test_more_work_takes_more_time(more):
 def test_the_time_is_that_of_the_operations_of_the_longest_settlings():
     small = scenario(network={"layers": (64, 32, 10)}, learning={"epochs": 1, "batch": 2000}, dynamics="sweep")
     # One product up and one down for the upper synapse, and 20 passes for each of two layers; one training
-    # batch, and two tests before and two after it, of two batches each.
+    # batch, and two tests before and two after it, of two batches each. A write is a product and 3 + 3 passes over the weights.
     one = 2e-6 + 2 * 20e-6
     # A batch larger than what is tried is scaled up.
     scaled = 2 * 2000 / 256 * 1e-6 + 2 * 20e-6
-    update = 2 * (1 + 3) * 1e-6
+    update = 2 * (2000 / 256 + 3 + 3) * 1e-6
     assert estimate(small).seconds == pytest.approx(scaled + 8 * one + update)
 
 
