@@ -20,7 +20,8 @@ from analogdp.dynamics import Simulation, Watcher
 from analogdp.network import Network
 from analogdp.runs.metrics import Journal
 from analogdp.runs.recordings import COLUMNS, Selection, Spool, write_recordings
-from analogdp.scenario.schema import RecordSettings, Scenario
+from analogdp.scenario.record import RecordSettings
+from analogdp.scenario.schema import Scenario
 
 BUFFER_BYTES = 4 * 2**20
 """Of values that are gathered for one record before they are read back from the device."""

@@ -9,7 +9,8 @@ import pytest
 
 from analogdp.errors import ScenarioError
 from analogdp.scenario import dump_scenario, load_scenario
-from analogdp.scenario.schema import RecordSettings, Scenario
+from analogdp.scenario.record import RecordSettings
+from analogdp.scenario.schema import Scenario
 
 
 def resolved(**record: Any) -> RecordSettings:
