@@ -87,12 +87,16 @@ def _iterate(
     """Conjugate gradients in place; fills ``voltages`` and returns the iterations and the largest relative residual."""
     # Lines end at the last index in the scratch, so that cumulative sums run towards the ends.
     root = conductance.flip(-1).sqrt_()
-    ideal = ideal.flip(-1)
+    # In units of each vector's largest voltage, as the squares of small ones would be lost in single precision.
+    unit = ideal.abs().amax((-2, -1), keepdim=True)
+    unit.masked_fill_(unit == 0, 1.0)
+    ideal = ideal.flip(-1).div_(unit)
     losses = _Losses(ideal, wires)
     tiny = torch.finfo(ideal.dtype).tiny
     residual = root * ideal
-    limit = tolerance * _norm(residual)
-    solution = torch.zeros_like(residual) if initial is None else root * initial.flip(-1)
+    size = _norm(residual)
+    limit = tolerance * size
+    solution = torch.zeros_like(residual) if initial is None else root * initial.flip(-1).div_(unit)
     scaled, image = torch.empty_like(residual), torch.empty_like(residual)
 
     def apply(vector: Tensor) -> None:
@@ -101,13 +105,18 @@ def _iterate(
     if initial is not None:
         apply(solution)
         residual.sub_(solution).addcmul_(root, image, value=-1)
+        # A guess that is further off than none, as of larger voltages, would leave its rounding behind.
+        useless = ~(_norm(residual) <= size)
+        solution.masked_fill_(useless, 0.0)
+        residual = torch.where(useless, root * ideal, residual)
     direction = residual.clone()
     square = _dot(residual, residual)
     iterations = 0
     while iterations < MOST_ITERATIONS and bool((square.sqrt() > limit).any()):
         apply(direction)
         torch.addcmul(direction, root, image, out=image)
-        step = square / _dot(direction, image).clamp_min(tiny)
+        # What has converged stays as it is, so that no read depends on its neighbours.
+        step = (square / _dot(direction, image).clamp_min(tiny)).mul_(square.sqrt() > limit)
         solution.addcmul_(direction, step)
         residual.addcmul_(image, step, value=-1)
         previous, square = square, _dot(residual, residual)
@@ -115,7 +124,7 @@ def _iterate(
         iterations += 1
     apply(solution)
     torch.sub(ideal, image, out=image)
-    voltages.copy_(image.flip(-1))
+    torch.mul(image.flip(-1), unit, out=voltages)
     rest = _norm(torch.mul(root, image, out=scaled).sub_(solution)) / _norm(root * ideal).clamp_min(tiny)
     return iterations, float(rest.amax())
 

@@ -89,6 +89,17 @@ def test_a_warm_start_needs_fewer_iterations(as_solution: bool) -> None:
     assert error(warm.currents, cold.currents) < 1e-7
 
 
+@pytest.mark.parametrize("factor", [0.0, 1e-15, 1e-25])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_voltages_that_vanish_can_be_solved_from_those_before(dtype: torch.dtype, factor: float) -> None:
+    conductance, voltages = cells(16, 10).to(dtype), vectors(3, 16).to(dtype)
+    first = solve(conductance, voltages, 1.0, 1.0, method="conjugate_gradients")
+    later = voltages * torch.tensor([[1.0], [factor], [1.0]], dtype=dtype)
+    found = solve(conductance, later, 1.0, 1.0, method="conjugate_gradients", initial=first)
+    expected = solve(conductance, later, 1.0, 1.0, method="transfer_matrix")
+    torch.testing.assert_close(found.currents, expected.currents, rtol=1e-4, atol=0.0)
+
+
 def test_a_vector_is_solved_as_if_alone() -> None:
     conductance, voltages = cells(3, 20, 20), vectors(3, 4, 20)
     batch = solve(conductance, voltages, 1.0, 1.0, method="conjugate_gradients").currents
