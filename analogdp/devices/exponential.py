@@ -110,8 +110,8 @@ class ExponentialStep(FlowDevice):
             return super().change(weight, step, pulses, parameters, rising)
         kappa = self._kappa(parameters, rising)
         missing = self._missing(weight, kappa, rising)
-        mean, slowed, logarithm = self._flow(missing, step * pulses, kappa)
-        end = missing.neg_().add_(1.0).div_(slowed).mul_(step)
+        mean, slowed, logarithm, present = self._flow(missing, step * pulses, kappa)
+        end = present.div_(slowed).mul_(step)
         mean.addcmul_(end, logarithm, value=0.5)
         # The square root of a count, exactly 0 for none.
         std = pulses.clamp(min=1.0).rsqrt_().mul_(pulses).mul_(end.abs_()).mul_(self.parameters.cycle_noise)
@@ -133,15 +133,18 @@ class ExponentialStep(FlowDevice):
             noise.add_(weight.abs(), alpha=own.cycle_noise * own.cycle_noise_slope)
         return noise
 
-    def _flow(self, missing: Tensor, constant: Tensor, kappa: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The way from where steps lack ``missing`` of constant ones, by what their size is divided on it, and its logarithm.
+    def _flow(self, missing: Tensor, constant: Tensor, kappa: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The way from where steps lack ``missing`` of constant ones, by what their size is divided on it, its logarithm,
+        and what is left of steps at the beginning.
 
         exp(x) - 1 and ln(1 + x) are as good as the weights themselves: both come with their type's rounding of 1.
         """
+        present = torch.rsub(missing, 1.0)
+        # In this order no pulses give exactly 1.
         slowed = (kappa * constant).clamp_(-_LARGEST_EXPONENT, _LARGEST_EXPONENT).exp_().sub_(1.0)
         slowed.mul_(missing).add_(1.0)
         logarithm = slowed.log()
-        return constant.addcdiv_(logarithm, kappa, value=-1.0), slowed, logarithm
+        return constant.addcdiv_(logarithm, kappa, value=-1.0), slowed, logarithm, present
 
     def _kappa(self, parameters: dict[str, Tensor], rising: Tensor) -> Tensor:
         return torch.lerp(parameters["rate_down"], parameters["rate_up"], rising)

@@ -32,5 +32,6 @@ class FlickerNoise(Settings):
     def variance(self, programmed: Tensor, present: Tensor, age: Tensor) -> Tensor:
         """Variance of a read in siemens^2, for cells programmed to one conductance and now at another, in siemens."""
         share = (programmed / self.full_scale).pow_(-self.power).mul_(self.coefficient).clamp_(max=self.most)
-        octaves = (age + (self.start + self.read_time)).div_(2 * self.read_time).clamp_(min=1.0).log_()
-        return share.mul_(present).square_().mul_(octaves.to(present.dtype))
+        since = age.to(present.dtype) + (self.start + self.read_time)
+        octaves = since.div_(2 * self.read_time).clamp_(min=1.0).log_()
+        return share.mul_(present).square_().mul_(octaves)

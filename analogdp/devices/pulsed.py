@@ -177,19 +177,21 @@ class PulsedDevice(DeviceModel):
     def _hold_back(self, state: DeviceState, change: Tensor, std: Tensor, pulses: Tensor, stream: Stream) -> None:
         """Take out of ``change`` what the bounds stop of a noisy walk: its outward steps there.
 
-        On the CPU, where finding them costs no synchronisation, only cells of several pulses that may get there are looked at,
-        if a chip has many.
+        On the CPU, where finding them costs no synchronisation, only cells that may get there are looked at, if a chip has
+        many.
         """
         ways, own = stream.child("way"), state.parameters
         cells = (state.variables["stored"], change, std, pulses, own["upper"], own["lower"])
         if change.device.type != "cpu" or change[0].numel() < _MANY:
             change.sub_(_stopped(*cells, uniform=ways.uniform(tuple(change.shape[1:]))))
             return
-        for chip, near in enumerate(_may_reach_bounds(*cells)):
+        for chip, near in enumerate(_may_reach_bounds(cells[0], change, std, own["upper"], own["lower"])):
             found = places(near)
             uniform = replace(ways, chips=ways.chips[chip : chip + 1]).uniform((len(found),))[0]
-            weight, moved, *others = (cell[chip].reshape(-1).index_select(0, found) for cell in cells)
-            moved.sub_(_stopped(weight, moved, *others, uniform=uniform))
+            weight, moved, own_std, own_pulses, upper, lower = (
+                cell[chip].reshape(-1).index_select(0, found) for cell in cells
+            )
+            moved.sub_(_stopped(weight, moved, own_std, own_pulses, upper, lower, uniform))
             change[chip].view(-1).index_copy_(0, found, moved)
 
     def _reflect(self, state: DeviceState, pulses: Tensor) -> None:
@@ -211,12 +213,11 @@ class PulsedDevice(DeviceModel):
             visible.lerp_(shown, pulses.clamp(max=1.0))
 
 
-def _may_reach_bounds(
-    weight: Tensor, change: Tensor, std: Tensor, pulses: Tensor, upper: Tensor, lower: Tensor
-) -> Tensor:
-    """Cells of several pulses whose way may touch a bound, but for one in 10^5."""
-    reach = change.abs().add_(std, alpha=_FURTHEST).mul_((pulses - 1.0).clamp_(0.0, 1.0))
-    return torch.minimum(upper - weight, weight - lower) < reach
+def _may_reach_bounds(weight: Tensor, change: Tensor, std: Tensor, upper: Tensor, lower: Tensor) -> Tensor:
+    """Cells whose way may touch a bound, but for one in 10^5."""
+    room = upper - weight
+    torch.minimum(room, weight - lower, out=room)
+    return room < change.abs().add_(std, alpha=_FURTHEST)
 
 
 def _stopped(

@@ -37,9 +37,8 @@ from analogdp.synapses.writing import (
     spread,
 )
 
-_SLAB_CELLS = 1 << 17
-"""Cells of one chip that an update handles at a time: few enough for their temporaries to stay in the processor's
-cache."""
+_BLOCK_CELLS = 1 << 20
+"""Cells of one chip for which pulses are counted at a time, which bounds the memory that this takes."""
 
 
 @registry.synapses.register("crossbar")
@@ -70,6 +69,8 @@ class Crossbar(Synapse):
         self.device: DeviceModel = settings.device.device()
         full_scale = settings.full_scale(inputs)
         self.mapping = Mapping.of(self.device, settings.pair, full_scale, settings.unit.shares, settings.unit.levels)
+        # Nominal change of a weight by one pulse of all devices of a unit.
+        self._per_pulse = self.mapping.scale * self.device.increment
         self._has_column = settings.pair == "offset_column"
         stream = replace(stream, dtype=weights.dtype, device=weights.device)
         noisy = self.device.noisy_reads
@@ -130,12 +131,12 @@ class Crossbar(Synapse):
         stream, number = self._own(stream), sum(stream.indices)
         apart = self.settings.write.half_select is not None
         tally = Tally(self.write_counts, self.effective, self.device.write_pulse, apart, self.device.closed_loop)
-        for slab, rows in enumerate(self._slabs()):
-            own, patch = stream.at(slab), self._patch(rows)
+        for block, rows in enumerate(self._blocks()):
+            own, patch = stream.at(block), self._patch(rows)
             decay = None if update.decay is None else update.decay[:, rows]
             part = update._replace(post=update.post[..., rows], decay=decay)
             counts = list(self._counts(part, rows, patch.state, own, number))
-            for piece in patch.pieces():
+            for piece in patch.each_chip():
                 chips = replace(own, chips=own.chips[piece.chips])
                 self._write(piece, [count[piece.chips] for count in counts], chips, tally)
             tally.keep_apart(counts, (..., rows, slice(None)))
@@ -162,7 +163,10 @@ class Crossbar(Synapse):
 
     def refresh(self) -> None:
         """Compute what reads use from the cells, after these changed."""
-        self._note_reference()
+        self.views.forget()
+        reference = self._reference()
+        # What single cells are read against, as a change of weights ``(chips, out or 1, in or 1)``.
+        self._offset = None if reference is None else reference * -self.mapping.scale
         self._refresh_all()
         self._look()
         self.reader.refresh()
@@ -243,10 +247,9 @@ class Crossbar(Synapse):
         """The stream with numbers of the cells' type, where the cells are."""
         return replace(stream, dtype=self.effective.dtype, device=self.effective.device)
 
-    def _slabs(self) -> Iterator[slice]:
-        """Ranges of output lines; the same whatever the number of chips, because each slab has its own random
-        numbers."""
-        most = max(1, _SLAB_CELLS // (len(self.mapping.coefficients) * self.inputs))
+    def _blocks(self) -> Iterator[slice]:
+        """Ranges of output lines, the same whatever the number of chips: each block has its own random numbers."""
+        most = max(1, _BLOCK_CELLS // (len(self.mapping.coefficients) * self.inputs))
         return (slice(start, min(start + most, self.outputs)) for start in range(0, self.outputs, most))
 
     def _state(self, rows: slice = slice(None), columns: slice = slice(None)) -> DeviceState:
@@ -256,11 +259,6 @@ class Crossbar(Synapse):
             for names in (self._variable_names, self._parameter_names)
         )
         return DeviceState(variables, parameters)
-
-    def _note_reference(self) -> None:
-        """What single cells are read against, as a change of weights ``(chips, out or 1, in or 1)``."""
-        reference = self._reference()
-        self._offset = None if reference is None else reference * -self.mapping.scale
 
     def _reference(self) -> Tensor | None:
         """What single cells are read against, in siemens ``(chips, out or 1, in or 1)``; None for two polarities."""
@@ -274,16 +272,23 @@ class Crossbar(Synapse):
         return Patch(self._state(rows), self.effective[:, rows], self.write_counts[..., rows, :], offset)
 
     def _write(self, patch: Patch, counts: list[Tensor], stream: Stream, tally: Tally) -> None:
-        """Pulse the cells of a patch, in as many turns as there are counts."""
+        """Pulse the cells of a patch: all, slab after slab, or those that get pulses alone."""
         written = few_written(counts[0]) if patch.separable and len(counts) == 1 else None
-        part = patch if written is None else patch.pick(written)
+        if written is None:
+            for slab, lines in enumerate(patch.slabs()):
+                part, own = patch.part(lines=lines), [count[..., lines, :] for count in counts]
+                self._pulse(part, own, stream.at(slab), tally)
+            return
+        few = patch.pick(written)
+        self._pulse(few, [pick(counts[0], written)], stream, tally)
+        patch.put(written, few)
+
+    def _pulse(self, patch: Patch, counts: list[Tensor], stream: Stream, tally: Tally) -> None:
+        """Pulse all cells of a patch, in as many turns as there are counts."""
         for turn, count in enumerate(counts):
-            own = count if written is None else pick(count, written)
-            self.device.pulse(part.state, own, stream.child(f"pulses{turn}"))
-            tally.add(own, part.write_counts, part.chips)
-        self._refresh(part, tally)
-        if written is not None:
-            patch.put(written, part)
+            self.device.pulse(patch.state, count, stream.child(f"pulses{turn}"))
+            tally.add(count, patch.write_counts, patch.chips)
+        self._refresh(patch, tally)
 
     def _refresh(self, patch: Patch, tally: Tally | None = None) -> None:
         conductance = self.device.conductance(patch.state)
@@ -327,11 +332,6 @@ class Crossbar(Synapse):
         if not self.device.unidirectional:
             turns.append(counts(lowering, stream.child("lower")).neg_())
         yield from turns if number % 2 == 0 else reversed(turns)
-
-    @property
-    def _per_pulse(self) -> float:
-        """Nominal change of a weight by one pulse of all devices of a unit."""
-        return self.mapping.scale * self.device.increment
 
     def _fade(self, update: LocalUpdate, rows: slice, state: DeviceState, kept: Tensor) -> Tensor:
         """By how much each polarity's contribution to the weight is to shrink."""
@@ -396,5 +396,5 @@ class Crossbar(Synapse):
         self._refresh_all()
 
     def _refresh_all(self) -> None:
-        for rows in self._slabs():
+        for rows in self._blocks():
             self._refresh(self._patch(rows))

@@ -14,6 +14,8 @@ from analogdp.devices.selection import pick, pick_state, places, put, put_state
 
 _FEWEST = 1 << 14
 """Cells of a chip from which a patch of one chip is worth operations of its own."""
+_SLAB_CELLS = 1 << 17
+"""Cells of one chip that are written at a time: few enough for their temporaries to stay in the processor's cache."""
 _FEW = 0.3
 """Share of written weights below which gathering these takes less time than it saves."""
 
@@ -42,13 +44,29 @@ class Patch:
         cells = self.write_counts
         return cells.is_cpu and cells[0].numel() >= _FEWEST and cells[0, 0].is_contiguous()
 
-    def pieces(self) -> Iterator[Self]:
+    def each_chip(self) -> Iterator[Self]:
         """What is written together: all of it, or each chip."""
-        if not self.separable:
+        if self.separable:
+            yield from (self.part(slice(chip, chip + 1)) for chip in range(len(self.weights)))
+        else:
             yield self
-            return
-        for chip in range(len(self.weights)):
-            yield self._of_chip(slice(chip, chip + 1))
+
+    def slabs(self) -> Iterator[slice]:
+        """Ranges of lines with few enough cells of a chip for what is computed of them to stay in the processor's cache."""
+        lines = self.weights.shape[-2]
+        most = max(1, _SLAB_CELLS * lines // self.write_counts[0].numel())
+        return (slice(start, min(start + most, lines)) for start in range(0, lines, most))
+
+    def part(self, chips: slice = slice(None), lines: slice = slice(None)) -> Self:
+        """Some chips, or some lines."""
+        variables, parameters = (
+            {name: cells[chips, :, lines] for name, cells in part.items()}
+            for part in (self.state.variables, self.state.parameters)
+        )
+        weights, write_counts = self.weights[chips, lines], self.write_counts[chips, :, lines]
+        offset = None if self.offset is None else lines_of(self.offset[chips], lines)
+        own = self.chips if chips == slice(None) else chips
+        return type(self)(DeviceState(variables, parameters), weights, write_counts, offset, own)
 
     def pick(self, written: Tensor) -> Self:
         """Copies of some places of a patch of one chip, as one line."""
@@ -63,14 +81,6 @@ class Patch:
         put_state(self.state, written, part.state)
         put(self.weights.unsqueeze(1), written, part.weights.unsqueeze(1))
         put(self.write_counts, written, part.write_counts)
-
-    def _of_chip(self, own: slice) -> Self:
-        variables, parameters = (
-            {name: cells[own] for name, cells in part.items()} for part in (self.state.variables, self.state.parameters)
-        )
-        offset = None if self.offset is None else self.offset[own]
-        state = DeviceState(variables, parameters)
-        return type(self)(state, self.weights[own], self.write_counts[own], offset, own)
 
 
 def few_written(count: Tensor) -> Tensor | None:
