@@ -151,7 +151,7 @@ def _free_in_group() -> int | None:
 def _seconds(scenario: Scenario) -> float:
     train, test = scenario.data.samples()
     layers = scenario.network.layers
-    epochs, chips = scenario.learning.epochs, len(scenario.simulated_chips)
+    epochs = scenario.learning.epochs
     updates = epochs * -(-train // scenario.learning.batch)
     # Every epoch ends with two tests, with noise and without; and there is one before the first.
     tests = 2 * (epochs + 1) * -(-test // TEST_BATCH)

@@ -55,6 +55,7 @@ class Views:
         self._wires = None if settings.wires is None else Wires(settings.wires, settings.tile)
         self.sums: IterativeWires | None = None
         self._column = settings.pair == "offset_column"
+        self._fixed: dict[Drive, Tensor] = {}
         self._forward: View | None = None
         self._backward: View | None = None
 
@@ -108,18 +109,23 @@ class Views:
         """The weights that bottom-up reads see, wires included, ``(chips, out, in)``."""
         if self._wires is None or self.sums is None:
             return self.forward.matrix
-        cells = self._with_reference(self._device.conductance(state), reference)
-        seen = self._wires.matrices(cells, "word_lines")
+        seen = self._wires.matrices(self._device.conductance(state), "word_lines")
         out = torch.empty_like(self.forward.matrix)
-        return self._mapping.weights(seen[:, :, :outputs], self._offset(seen, reference, outputs), out)
+        return self._mapping.weights(seen[:, :, :outputs], self._offset(seen, reference, outputs, "word_lines"), out)
+
+    def forget(self) -> None:
+        """The fixed cells that others are read against may have been replaced."""
+        self._fixed.clear()
 
     def _solve(self, conductance: Tensor, reference: Tensor | None, outputs: int) -> None:
         """What the lines make of the cells."""
         wires = self._wires
         assert wires is not None
-        conductance = self._with_reference(conductance, reference)
         if self.sums is not None:
-            self.sums.load(conductance, reference if self._settings.pair == "offset" else None)
+            arrays = conductance
+            if reference is not None and self._settings.pair == "reference":
+                arrays = torch.cat((conductance, self._reference_array(reference, conductance)), 1)
+            self.sums.load(arrays, reference if self._settings.pair == "offset" else None)
             return
         directions: tuple[tuple[Drive, Tensor], ...] = (
             ("word_lines", self.forward.matrix),
@@ -127,25 +133,26 @@ class Views:
         )
         for drive, out in directions[:1] if wires.reciprocal else directions:
             seen = wires.matrices(conductance, drive)
-            self._mapping.weights(seen[:, :, :outputs], self._offset(seen, reference, outputs), out)
+            self._mapping.weights(seen[:, :, :outputs], self._offset(seen, reference, outputs, drive), out)
 
-    def _with_reference(self, conductance: Tensor, reference: Tensor | None) -> Tensor:
-        """The arrays of a weight: a fixed reference is one more."""
-        if reference is None or self._settings.pair != "reference":
-            return conductance
-        return torch.cat((conductance, reference.unsqueeze(1).expand(-1, 1, *conductance.shape[-2:])), 1)
-
-    def _offset(self, seen: Tensor, reference: Tensor | None, outputs: int) -> Tensor | None:
-        """What is subtracted from arrays with wires, in network units."""
+    def _offset(self, seen: Tensor, reference: Tensor | None, outputs: int, drive: Drive) -> Tensor | None:
+        """What is subtracted from arrays with wires, in network units; an array of fixed cells is solved once."""
         if reference is None:
             return None
         if self._column:
-            own = self._mapping.unit(seen[:, :, outputs:], 0)
-        elif self._settings.pair == "offset":
-            own = reference
-        else:
-            own = seen[:, -1]
-        return own * -self._mapping.scale
+            return self._mapping.unit(seen[:, :, outputs:], 0) * -self._mapping.scale
+        if self._settings.pair == "offset":
+            return reference * -self._mapping.scale
+        if drive not in self._fixed:
+            assert self._wires is not None
+            fixed = self._wires.matrices(self._reference_array(reference, seen), drive)
+            self._fixed[drive] = fixed[:, 0] * -self._mapping.scale
+        return self._fixed[drive]
+
+    @staticmethod
+    def _reference_array(reference: Tensor, cells: Tensor) -> Tensor:
+        """Fixed cells as one more array ``(chips, 1, out, in)``."""
+        return reference.unsqueeze(1).expand(-1, 1, *cells.shape[-2:])
 
     def _unit_deviation(self) -> float:
         """Noise of the cells of one polarity, in siemens."""

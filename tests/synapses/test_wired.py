@@ -119,3 +119,17 @@ def test_large_tiles_are_solved_at_every_read_by_default(
 ) -> None:
     settings = CrossbarSettings.model_validate({"wires": {}, "tile": tile})
     assert settings.solves_at_reads(inputs, outputs) == solves
+
+
+def test_a_restored_crossbar_reads_against_its_own_reference() -> None:
+    one, other = (
+        Crossbar.build(
+            CrossbarSettings.model_validate({"device": "reram_array_om", "wires": WIRES}),
+            WEIGHTS,
+            Stream(seed, "wired", (0, 1), dtype=torch.float64),
+        )
+        for seed in (3, 4)
+    )
+    assert not torch.allclose(one(X), other(X))
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(one(X), other(X))
