@@ -3,8 +3,9 @@
     python benchmarks/crossbar.py
 
 Every shipped card of counted pulses is written at three sizes of the error signal: post = size x normal, pre uniform in
-[0, 1], learning rate 0.01. One thread, float32, medians of processor time in one process. The last line is one JSON object:
-milliseconds, multiples of a matrix product, and mean pulses of a cell.
+[0, 1], learning rate 0.01. One thread, float32, medians of processor time in one process. Then reads with wire resistance, as
+`benchmarks/wires.py` has them. The last line is one JSON object: milliseconds, multiples of a matrix product, and mean pulses
+of a cell; and of wires.
 """
 
 import json
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from itertools import count
 
 import torch
+import wires
 
 from analogdp import library
 from analogdp.devices import ImperfectDevice, PulsedDevice, load_card
@@ -82,7 +84,12 @@ def main() -> None:
     figures["read, noisy, 8 bits"] = {"ms": read, "linears": read / linear}
     for name, row in figures.items():
         print(f"{name:28}", "  ".join(f"{value:8.2f} {unit}" for unit, value in row.items()))
-    print(json.dumps({name: {unit: round(value, 3) for unit, value in row.items()} for name, row in figures.items()}))
+    rounded = {name: {unit: round(value, 3) for unit, value in row.items()} for name, row in figures.items()}
+    try:
+        print(json.dumps({**rounded, "wires": wires.measure()}))
+    except ImportError as problem:
+        print(f"{wires.HINT} ({problem})")
+        print(json.dumps(rounded))
 
 
 if __name__ == "__main__":

@@ -50,15 +50,16 @@ def ours(conductance: torch.Tensor, voltages: torch.Tensor) -> Iterator[tuple[st
     yield "read through it", milliseconds, currents
 
 
-def main() -> None:
+def measure() -> dict[str, float]:
+    """Milliseconds, ratios and errors, printed as they come.
+
+    Raises:
+        ImportError: badcrossbar is not installed.
+    """
     # The package warns when its plots, which need cairo, are missing.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImportWarning)
-        try:
-            from badcrossbar import compute
-        except ImportError as problem:
-            print(f"{HINT} ({problem})", file=sys.stderr)
-            sys.exit(2)
+        from badcrossbar import compute
     logging.disable(logging.INFO)
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
@@ -77,7 +78,15 @@ def main() -> None:
                 print(f"{'':24} {name:19} {milliseconds:9.3f} ms {ratio:9} times faster, error {error:.1e}")
                 values = {"": milliseconds, "_ratio": ratio, "_error": error}
                 figures |= {f"{size}_{count}_{name}{suffix}": value for suffix, value in values.items()}
-    print(json.dumps(figures))
+    return figures
+
+
+def main() -> None:
+    try:
+        print(json.dumps(measure()))
+    except ImportError as problem:
+        print(f"{HINT} ({problem})", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":
