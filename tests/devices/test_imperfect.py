@@ -295,6 +295,29 @@ def test_a_reset_cell_starts_anew() -> None:
     assert (state.variables["age"][chosen] == 0).all()
 
 
+@pytest.mark.parametrize("card", ["ecram_li", "pcm_joshi"])
+def test_a_programmed_cell_starts_anew(card: str) -> None:
+    model = device(card, drift={}, programming_error=None)
+    state = cells(model)
+    model.relax(state, DAY, stream("time"))
+    wanted = torch.full((1, *CELLS), 0.5 * (model.low + model.high), dtype=torch.float64)
+    model.program(state, wanted, stream("again"))
+    torch.testing.assert_close(model.conductance(state), wanted, rtol=1e-9, atol=0)
+
+
+def test_a_pulse_moves_a_worn_and_aged_cell_by_one_worn_step() -> None:
+    alike = {f"{name}_spread": 0 for name in ("step", "asymmetry", "upper", "lower", "slope_up", "slope_down")}
+    drift = {"exponent": 0.02, "exponent_spread": 0.0}
+    model = device("ecram_li", drift=drift, endurance={"cycles": 1e6}, cycle_noise=0, **alike)
+    state = cells(model, 0.8)
+    state.variables["writes"].fill_(1e6)
+    model.relax(state, DAY, stream("time"))
+    before = model.conductance(state)
+    model.pulse(state, torch.ones_like(before), stream("write"))
+    moved = (model.conductance(state) - before) / model.increment
+    torch.testing.assert_close(moved, torch.full_like(moved, 0.5), rtol=0.2, atol=0)
+
+
 def test_a_given_voltage_sees_the_aged_and_faulty_cells() -> None:
     model = device("ecram_li", drift={}, faults={"stuck_off": 0.3})
     state = cells(model)

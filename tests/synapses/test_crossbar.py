@@ -120,6 +120,24 @@ def test_a_rule_may_write_one_cell_of_each_pair(polarity: Any, cell: int) -> Non
     torch.testing.assert_close(crossbar.weights, WEIGHTS + torch.bmm(update.post.mT, update.pre), rtol=0, atol=0.0017)
 
 
+@pytest.mark.parametrize(("polarity", "cell"), [("plus", 0), ("minus", 1)])
+def test_only_the_cells_that_a_rule_writes_decay(polarity: Any, cell: int) -> None:
+    crossbar = build(WEIGHTS, pair="balanced", write={"rounding": "nearest"})
+    decay = torch.full((2, 5), 0.5, dtype=torch.float64)
+    crossbar.apply_update(small_update()._replace(polarity=polarity, decay=decay), STREAM.at(0))
+    assert crossbar.write_counts[:, cell].any()
+    assert not crossbar.write_counts[:, 1 - cell].any()
+
+
+def test_cells_that_are_written_continuously_stop_when_the_time_is_over() -> None:
+    pulse = {"up": 1.0, "down": -1.0, "width": 5e-4}
+    device = {"card": "ion_drift_tio2", "rate_spread": 0, "cycle_noise": 0, "write_pulse": pulse}
+    crossbar = build(0 * WEIGHTS, device=device, write={"rounding": "none"})
+    ones = torch.ones(2, 1, 8, dtype=torch.float64)
+    report = crossbar.apply_update(LocalUpdate(100 * ones[..., :5], ones, duration=3.5 * 5e-4), STREAM.at(0))
+    assert report.pulses_up.tolist() == [3.5 * 5 * 8] * 2
+
+
 def test_the_fixed_cell_of_a_reference_pair_cannot_be_written() -> None:
     with pytest.raises(InputError, match="pair: balanced"):
         build(WEIGHTS).apply_update(small_update()._replace(polarity="minus"), STREAM.at(0))

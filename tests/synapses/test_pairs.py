@@ -108,6 +108,54 @@ def test_worn_out_one_sided_pairs_are_refreshed_with_their_difference_kept() -> 
     assert (cells.amin(1)[cells.amax(1) > tired] < crossbar.device.low + 0.02 * span).all()
 
 
+def test_a_refresh_leaves_pairs_alone_that_are_far_from_the_end_of_their_range() -> None:
+    weights = torch.full_like(WEIGHTS, 0.3)
+    weights[0, 1, 2], weights[1, 4, 0] = 0.8, -0.8
+    crossbar = build(weights, pair="one_sided", refresh={"every": 1, "above": 0.6})
+    crossbar.apply_update(update(0.0), STREAM.at(0))
+    assert crossbar.write_counts.any(1).nonzero().tolist() == [[0, 1, 2], [1, 4, 0]]
+
+
+@pytest.mark.parametrize("accumulate", ["batch", "sample"])
+def test_weights_of_cells_that_are_only_raised_decay_by_raising_the_other_cell(accumulate: str) -> None:
+    crossbar = build(
+        pair="one_sided",
+        device={**IDENTICAL, "unidirectional": True, "reset_weight": -1.0},
+        write={"accumulate": accumulate, "rounding": "nearest"},
+    )
+    before = crossbar.device.conductance(crossbar._state())
+    crossbar.apply_update(update(0.0, decay=torch.full((2, 5), 0.75, dtype=torch.float64)), STREAM.at(0))
+    step = crossbar.mapping.scale * crossbar.device.increment
+    torch.testing.assert_close(crossbar.weights, 0.75 * WEIGHTS, rtol=0, atol=0.51 * step)
+    assert (crossbar.device.conductance(crossbar._state()) >= before).all()
+
+
+def spread_of_reads(crossbar: Crossbar) -> torch.Tensor:
+    """Standard deviation of every weight over 1000 reads of all cells, right to 2.3 %."""
+    reads = torch.stack([crossbar.device.read(crossbar._state(), STREAM.at(number)) for number in range(1000)], 1)
+    weights = crossbar.mapping.weights(reads.flatten(0, 1), None, torch.empty(2000, 5, 8, dtype=torch.float64))
+    return weights.view(2, 1000, 5, 8).std(1)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=str)
+@pytest.mark.parametrize("pair", ["balanced", "offset"])
+def test_reads_have_the_noise_of_all_devices_of_a_weight(pair: str, unit: dict[str, Any]) -> None:
+    crossbar = build(pair=pair, unit=unit, device={**IDENTICAL, "read_noise": 0.01})
+    found = spread_of_reads(crossbar).square().mean().sqrt().item()
+    assert crossbar.views.forward.deviation == pytest.approx(found, rel=0.02)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=str)
+def test_reads_have_the_noise_that_each_cell_has_at_the_time(unit: dict[str, Any]) -> None:
+    crossbar = build(pair="balanced", unit=unit, device="pcm_joshi")
+    for elapsed in (1.0, 1e7):
+        crossbar.relax(elapsed, STREAM)
+        variance = crossbar.views.forward.variance
+        assert variance is not None
+        torch.testing.assert_close(variance.sqrt(), spread_of_reads(crossbar), rtol=0.12, atol=0)
+        assert torch.equal(crossbar.views.backward.variance, variance.mT)
+
+
 def _tally(crossbar: Crossbar) -> Any:
     from analogdp.synapses.tally import Tally
 
@@ -172,6 +220,17 @@ def test_what_a_fast_device_gathers_is_transferred_line_by_line() -> None:
     assert not crossbar.write_counts[:, 1, :, 3:].any()
 
 
+def test_transfers_take_the_word_lines_in_turn_and_count_their_pulses() -> None:
+    transfer = {"every": 1, "lines": 3}
+    crossbar = build(unit={"devices": 2}, write={"devices": "transfer", "transfer": transfer})
+    for number, lines in enumerate(([0, 1, 2], [3, 4, 5], [6, 7], [1, 2, 3])):
+        before = crossbar.write_counts.clone()
+        report = crossbar.apply_update(update(0.0), STREAM.at(number))
+        written = crossbar.write_counts - before
+        assert written[:, 1].sum((0, 1)).nonzero().flatten().tolist() == lines
+        assert torch.equal(report.pulses_up + report.pulses_down, written.sum((1, 2, 3)).double())
+
+
 def test_small_changes_that_are_carried_over_arrive_in_the_end() -> None:
     crossbar = build(write={"rounding": "carry"})
     step = crossbar.mapping.scale * crossbar.device.increment
@@ -182,8 +241,9 @@ def test_small_changes_that_are_carried_over_arrive_in_the_end() -> None:
     torch.testing.assert_close(crossbar.weights, wanted, rtol=0, atol=1.001 * step)
 
 
-def test_line_currents_are_the_sums_of_all_cells_of_a_line() -> None:
-    crossbar = build(pair="balanced")
+@pytest.mark.parametrize("unit", UNITS, ids=str)
+def test_line_currents_are_the_sums_of_all_cells_of_a_line(unit: dict[str, Any]) -> None:
+    crossbar = build(pair="balanced", unit=unit)
     table = crossbar.conductances()
     torch.testing.assert_close(crossbar.line_currents(STREAM), (table.plus + table.minus).sum(-1))
 

@@ -115,8 +115,8 @@ def test_a_crossbar_reports_its_programming_and_counts_its_pulses() -> None:
     assert 0 < (crossbar.weights - weights).abs().max() < 0.05
 
 
-@pytest.mark.parametrize("scheme", ["half", "third"])
-def test_cells_on_the_lines_of_a_written_one_are_disturbed(scheme: str) -> None:
+def disturbed(scheme: str, direction: float, monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
+    """Steps that ten pulses for the cell at output 4 and input 1 make of all cells; those down disturb twice as much."""
     weights = torch.zeros(1, 6, 9, dtype=torch.float64)
     pulse = {"up": 1.0, "down": -1.0, "width": 1e-7, "half_select": 1.0, "third_select": 1.0}
     identical = {f"{name}_spread": 0.0 for name in ("step", "upper", "lower")}
@@ -128,15 +128,27 @@ def test_cells_on_the_lines_of_a_written_one_are_disturbed(scheme: str) -> None:
         "write": {"half_select": scheme, "rounding": "nearest"},
     }
     crossbar = Crossbar.build(CrossbarSettings.model_validate(settings), weights, Stream(5, "one", dtype=torch.float64))
+    monkeypatch.setattr(crossbar.device, "disturbance", lambda scheme: (1.0, 2.0))
+    step = crossbar.mapping.scale * crossbar.device.increment
     post, pre = torch.zeros(1, 1, 6, dtype=torch.float64), torch.zeros(1, 1, 9, dtype=torch.float64)
-    post[0, 0, 4], pre[0, 0, 1] = 1.0, 10 * crossbar.mapping.scale * crossbar.device.increment
+    post[0, 0, 4], pre[0, 0, 1] = direction, 10 * step
     crossbar.apply_update(LocalUpdate(post, pre), Stream(5, "update", dtype=torch.float64).at(0))
-    moved = (crossbar.weights / (crossbar.mapping.scale * crossbar.device.increment)).round()[0]
-    expected = torch.zeros(6, 9, dtype=torch.float64)
-    tile = expected[3:6, 0:5]
-    if scheme == "half":
-        tile[1, :] = tile[:, 1] = 10
-    else:
-        tile[:] = 10
-    assert torch.equal(moved, expected)
     assert crossbar.write_counts.sum() == 10
+    return (crossbar.weights / step).round()[0]
+
+
+@pytest.mark.parametrize(("direction", "disturb"), [(1.0, 10.0), (-1.0, -20.0)])
+def test_cells_on_the_lines_of_a_written_one_are_disturbed(
+    direction: float, disturb: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = torch.zeros(6, 9, dtype=torch.float64)
+    expected[4, 0:5] = expected[3:6, 1] = disturb
+    expected[4, 1] = 10 * direction
+    assert torch.equal(disturbed("half", direction, monkeypatch), expected)
+
+
+def test_a_third_of_the_voltage_disturbs_all_cells_of_the_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = disturbed("third", 1.0, monkeypatch)
+    written = torch.zeros_like(moved, dtype=torch.bool)
+    written[3:6, 0:5] = True
+    assert torch.equal(moved != 0, written)
