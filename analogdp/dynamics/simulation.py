@@ -205,12 +205,19 @@ class Simulation:
         self._quiet = stream is None if quiet is None else quiet
         self._stream = stream or self._usual
         work.field.calm()
+        self._begin_reads()
         work.field.clamp(inputs, label, nudging)
         self._restart()
 
     def switch(self, inputs: Tensor, label: Tensor | None = None, nudging: float = 0.0) -> None:
         """Clamp other samples, of the same number, to the network as it is: no rest, no new noise."""
+        self._begin_reads()
         self.field.switch(inputs, label, nudging)
+
+    def _begin_reads(self) -> None:
+        for synapse in (*self.network.synapses, *self.network.feedback_paths):
+            if synapse is not None:
+                synapse.begin()
 
     @torch.no_grad()
     def advance(self, steps: int, residual: Tensor | None = None) -> None:

@@ -209,6 +209,9 @@ class Synapse(nn.Module, ABC):
             stream: for devices that forget at random.
         """
 
+    def begin(self) -> None:
+        """Other samples come: reads no longer depend on what was read before, not even in their last bits."""
+
     def calibrate(self, x: Tensor, e: Tensor) -> None:
         """Fit converter ranges to typical bottom-up inputs ``x`` and top-down inputs ``e``; nothing by default."""
 

@@ -157,6 +157,10 @@ class Crossbar(Synapse):
         self.device.relax(self._state(), elapsed, self._own(stream))
         self.refresh()
 
+    def begin(self) -> None:
+        if self.views.sums is not None:
+            self.views.sums.begin()
+
     def calibrate(self, x: Tensor, e: Tensor) -> None:
         self.reader.calibrate(self.views.forward, x, FORWARD, self.views.sums)
         self.reader.calibrate(self.views.backward, e, BACKWARD, self.views.sums)

@@ -67,6 +67,10 @@ class IterativeWires:
         self._number: Tensor | None = None
         self._last: dict[tuple[int, int, int], Solution] = {}
 
+    def begin(self) -> None:
+        """Forget the solutions so far."""
+        self._last.clear()
+
     def load(self, conductance: Tensor, number: Tensor | None) -> None:
         """Look at cells ``(chips, cells, out, in)`` in siemens, a fixed reference array last where there is one.
 

@@ -16,6 +16,7 @@ from analogdp.dynamics import (
 )
 from analogdp.scenario.noise import NoiseSettings
 from analogdp.streams import Stream
+from analogdp.synapses.base import Synapse
 
 STREAM = Stream(9, "settling", dtype=torch.float64)
 
@@ -361,3 +362,14 @@ def test_hundreds_of_chips_are_one_program_and_each_is_the_one_it_is_alone(make_
     for many, alone in zip(*ends.values(), strict=True):
         assert torch.equal(many[:, 217], alone[:, 0])
         assert torch.unique(many[0, :, 0], dim=0).shape[0] == 300
+
+
+@pytest.mark.parametrize("again", ["present", "switch"])
+def test_every_synapse_is_told_that_other_samples_come(make_network, monkeypatch, again) -> None:
+    simulation = Simulation(make_network(), continuous())
+    present(simulation)
+    told: list[object] = []
+    monkeypatch.setattr(Synapse, "begin", lambda synapse: told.append(synapse))
+    sizes = simulation.network.sizes
+    getattr(simulation, again)(random(1, 5, sizes[0]), labels(1, 5, sizes[-1]), 0.5)
+    assert told == list(simulation.network.synapses)

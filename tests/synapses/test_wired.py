@@ -97,6 +97,16 @@ def test_reads_follow_a_write(method: str) -> None:
     assert not torch.allclose(crossbar(X), before)
 
 
+def test_new_samples_are_read_to_the_bits_whatever_was_read_before() -> None:
+    crossbar = build(wires={**WIRES, "method": "conjugate_gradients"})
+    first = crossbar(X), crossbar.backward_read(E)
+    continued = crossbar(0.9 * X), crossbar(X)
+    assert not torch.equal(continued[1], first[0]), "reads go on from the solution before, so that bits may differ"
+    crossbar.begin()
+    assert torch.equal(crossbar(X), first[0])
+    assert torch.equal(crossbar.backward_read(E), first[1])
+
+
 def test_the_exported_weights_are_what_the_network_reads() -> None:
     dense, solved = (build(wires={**WIRES, "method": m}) for m in ("transfer_matrix", "conjugate_gradients"))
     table = dense.conductances()
