@@ -74,6 +74,7 @@ def read_traces(path: Path, unit: str | None = None) -> list[Trace]:
     found: dict[str, list[tuple[int, float]]] = {}
     numbers: dict[str, int] = {}
     for line, row in rows[1:]:
+        _refuse_more(path, line, row, rows[0][1])
         device = _cell(path, line, row, columns.device, "device")
         direction = _direction(path, line, row, columns, first=device not in found)
         reads = found.setdefault(device, [])
@@ -176,6 +177,12 @@ def _columns(path: Path, heading: list[str], unit: str | None) -> _Columns:
 
 def _refuse(path: Path, line: int, column: str, value: str, needed: str) -> NoReturn:
     raise InputError(f"{path}:{line}: {column}: {value!r}: {needed}")
+
+
+def _refuse_more(path: Path, line: int, row: list[str], heading: list[str]) -> None:
+    if any(row[len(heading) :]):
+        needed = "more values than the heading has columns; write decimals with a point, and quote text with commas"
+        raise InputError(f"{path}:{line}: {', '.join(row)}: {needed}")
 
 
 def _cell(path: Path, line: int, row: list[str], place: int, column: str) -> str:

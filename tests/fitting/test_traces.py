@@ -126,6 +126,7 @@ def test_a_gap_in_numbered_pulses_is_named(read, number, needed):
         ([HEADING, *rows(), *rows("b", down=0)], "device 'b' has 0 pulses down"),
         ([HEADING, "a,0,5", *["a,1,5"] * 10, *["a,-1,5"] * 10], "'a' does not move"),
         ([HEADING, 'a,0,"5'], "not a CSV file"),
+        ([HEADING, "a,0,10,5"], r"pulses.csv:2: a, 0, 10, 5: more values than the heading has columns"),
     ],
 )
 def test_a_file_that_cannot_be_fitted_says_what_is_needed(read, lines, needed):
