@@ -72,7 +72,10 @@ class _ParametersOfModel:
 class DeviceCard(Settings):
     """A device as measured: what it is made of, who measured it, and its model's parameters."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        description="at most 100 of the letters a-z and A-Z, digits, '.', '_' and '-', the first a letter or a digit",
+    )
     model: Annotated[str, NameIn(registry.devices)]
     description: str = ""
     material: str = Field(min_length=1)

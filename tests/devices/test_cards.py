@@ -156,6 +156,7 @@ def test_a_scenario_may_name_a_file(tmp_path: Path) -> None:
         ("step: 0.01", "stepp: 0.01", "parameters.stepp: unknown key 'stepp'; did you mean 'step'"),
         ("step: 0.01", "step: 0.01, lower: 0.5", "parameters.lower: 0.5 is out of range"),
         ("model: constant", "model: konstant", "unknown device model 'konstant': did you mean 'constant'"),
+        ("name: mine", "name: my own", "name: 'my own' is not allowed; at most 100 of the letters"),
         (CARD, "- a list", "mine.yaml"),
     ],
 )
