@@ -18,6 +18,8 @@ from analogdp.scenario.quantities import Length, Resistance
 class IonDriftSettings(StateEquationSettings):
     """Parameters of linear ion drift; it has no threshold."""
 
+    has_thresholds = False
+
     r_on: Resistance = Field(gt=0, le=1e9, description="resistance of a fully doped cell (x = 1)")
     r_off: Resistance = Field(gt=0, le=1e12, description="resistance of an undoped cell (x = 0)")
     mobility: float = Field(gt=0, le=1e-6, description="of the ions, in m^2/(V s)")

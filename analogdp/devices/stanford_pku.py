@@ -23,7 +23,9 @@ _LARGEST_EXPONENT = 80.0
 
 
 class StanfordPkuSettings(StateEquationSettings):
-    """Parameters of the Stanford-PKU model."""
+    """Parameters of the Stanford-PKU model; no voltage is a threshold."""
+
+    has_thresholds = False
 
     write_passes: ClassVar[int] = 12_000
 

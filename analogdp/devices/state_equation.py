@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from analogdp.devices.base import DeviceModel, DeviceSettings, DeviceState, WritePulse
@@ -35,6 +35,7 @@ class StateEquationSettings(DeviceSettings):
     """What the cards of all models with a state equation give: how it is read, and its spread from device to device."""
 
     write_passes: ClassVar[int] = 1500
+    has_thresholds: ClassVar[bool] = True
 
     read_voltage: Voltage = Field(default=0.1, gt=0, le=2, description="voltage of a read, in volts")
     rate_spread: Ratio = Field(
@@ -58,6 +59,13 @@ class StateEquationSettings(DeviceSettings):
     read_time: Time | None = Field(
         default=None, gt=0, description="how long a read integrates that has this read noise; null: not known"
     )
+
+    @field_validator("threshold_spread")
+    @classmethod
+    def _spreads_what_there_is(cls, spread: float) -> float:
+        if spread and not cls.has_thresholds:
+            raise ValueError(f"{spread:g}: this model has no threshold voltages that could differ; leave it at 0")
+        return spread
 
     def tensors_per_cell(self) -> int:
         """The state, its two bounds, rate and threshold, and the speeds under the two write pulses."""

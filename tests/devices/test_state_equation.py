@@ -277,6 +277,8 @@ def card(model: str, **changes: Any) -> DeviceCard:
         ("vteam", {"k_on": 10}, "k_on: 10 is out of range; allowed: at least -1e+09, below 0"),
         ("yakopcic", {"v_n": "-0.15 V"}, "v_n: '-0.15 V' is out of range; allowed: above 0"),
         ("yakopcic", {"x_p": 1.5}, "x_p: 1.5 is out of range; allowed: at least 0, below 1"),
+        ("ion_drift", {"threshold_spread": "1 %"}, "threshold_spread: 0.01: this model has no threshold voltages"),
+        ("stanford_pku", {"threshold_spread": 0.1}, "threshold_spread: 0.1: this model has no threshold voltages"),
         ("stanford_pku", {"gap_min": "2 nm"}, "gap_max: 1.7e-09 m is not above gap_min, 2e-09 m"),
     ],
 )
