@@ -80,6 +80,8 @@ def _piecewise(shape: Values, step: float) -> dict[str, Any]:
 
 
 _FREE_NODES = 2 * (NODES - 1)
+_MOST_APART = math.log(30.0)
+"""Logarithm of the largest ratio between nodes."""
 _EXPONENTS = (math.log(0.2), math.log(40.0))
 
 FAMILIES: Mapping[str, tuple[Family, ...]] = {
@@ -98,7 +100,11 @@ FAMILIES: Mapping[str, tuple[Family, ...]] = {
     ),
     "power": (Family("power", (1.0, 1.0), (0.0, 0.0), (20.0, 20.0), _power),),
     "neurosim": (Family("neurosim", (1.0, -1.0), (-8.9, -8.9), (8.9, 8.9), _neurosim),),
-    "piecewise": (Family("piecewise", (0.0,) * _FREE_NODES, (-6.0,) * _FREE_NODES, (6.0,) * _FREE_NODES, _piecewise),),
+    "piecewise": (
+        Family(
+            "piecewise", (0.0,) * _FREE_NODES, (-_MOST_APART,) * _FREE_NODES, (_MOST_APART,) * _FREE_NODES, _piecewise
+        ),
+    ),
 }
 """By model, the simplest first; a model with two branches is fitted with each, and the better is kept."""
 

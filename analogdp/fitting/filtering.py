@@ -13,8 +13,9 @@ gives back one with the right mean and variance. f and q are a device model's ow
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -28,8 +29,8 @@ from analogdp.fitting.traces import Trace, Values
 Indices = NDArray[np.int64]
 
 _GRID = 161
-_SMALLEST = 1e-5
-"""Standard deviation in weights that stands for none: of the rounding of a file, say."""
+_SMALLEST, _RESOLUTION = 1e-5, 1e-4
+"""Standard deviations in weights that stand for none, of a step and of a read: no bench reads a cell at its bound more finely."""
 
 
 @dataclass(frozen=True)
@@ -82,35 +83,36 @@ class LawTable:
         self.upper, self.lower = own[:, 2].copy(), own[:, 3].copy()
         share = np.linspace(0.0, 1.0, _GRID)
         weights = torch.from_numpy(self.lower[:, None] + (self.upper - self.lower)[:, None] * share)
-        one, moves, noises = torch.ones_like(weights), [], []
+        full = {key: value.expand_as(weights) for key, value in parameters.items()}
+        one, both = torch.ones_like(weights), []
         for rising, name in ((0.0, "step_down"), (1.0, "step_up")):
-            full = {key: value.expand_as(weights) for key, value in parameters.items()}
-            move, noise = device.change(weights, full[name], one, full, one * rising)
-            moves.append(move.numpy())
-            noises.append(noise.numpy())
-        self._moves, self._noises = np.stack(moves).ravel(), np.stack(noises).ravel()
+            both.append(torch.stack(device.change(weights, full[name], one, full, one * rising)).numpy())
+        nodes = np.stack(both, axis=1)
+        rises = np.diff(nodes, axis=-1)
+        # A weight at the upper bound goes on from the last node as from the one before it.
+        rises = np.concatenate((rises, rises[..., -1:]), axis=-1)
+        self._nodes = np.concatenate((nodes, rises)).reshape(4, -1)
         self._nodes_per_weight = (_GRID - 1) / (self.upper - self.lower)
         self._direction = len(own) * _GRID
         self._base = np.arange(len(own)) * _GRID
 
     def move(self, weight: Values, rising: Indices) -> Values:
-        """Mean change of one pulse at ``weight`` ``(..., devices)``."""
-        at, beyond, _ = self._place(weight, rising)
-        before = self._moves[at]
-        return np.asarray(before + (self._moves[at + 1] - before) * beyond)
+        """Mean change of one pulse at ``weight`` ``(..., devices)`` within the bounds."""
+        return self.step(weight, rising)[0]
 
     def step(self, weight: Values, rising: Indices) -> tuple[Values, Values, Values]:
         """Mean change of one pulse, its derivative, and its noise per unit of cycle noise."""
-        at, beyond, nodes = self._place(weight, rising)
-        before, noise = self._moves[at], self._noises[at]
-        slope = self._moves[at + 1] - before
-        return before + slope * beyond, slope * nodes, noise + (self._noises[at + 1] - noise) * beyond
+        place = (weight - self.lower) * self._nodes_per_weight
+        index = place.astype(np.int64)
+        move, noise, move_rise, noise_rise = np.take(
+            self._nodes, index + (self._base + rising * self._direction), axis=1
+        )
+        beyond = place - index
+        return move + move_rise * beyond, move_rise * self._nodes_per_weight, noise + noise_rise * beyond
 
-    def _place(self, weight: Values, rising: Indices) -> tuple[Indices, Values, Values]:
-        nodes = self._nodes_per_weight
-        place = np.clip((weight - self.lower) * nodes, 0.0, _GRID - 1.0)
-        index = np.minimum(place.astype(np.int64), _GRID - 2)
-        return index + (self._base + rising * self._direction), place - index, nodes
+    def cut(self, weight: Values) -> Values:
+        """``weight`` within the bounds."""
+        return np.asarray(np.minimum(np.maximum(weight, self.lower), self.upper))
 
 
 @dataclass(frozen=True)
@@ -131,75 +133,105 @@ class Filtered:
     surprise: Values
     scale: Values
 
+    @property
+    def standardised(self) -> Values:
+        return self.surprise / self.scale
 
-def clamped(weight: Values, spread: Values, lower: Values, upper: Values) -> tuple[Values, Values]:
-    """Mean and variance of a normal weight cut at the nearer bound, whose excess is put at the bound."""
-    high = weight > (lower + upper) / 2
-    bound, sign = np.where(high, upper, lower), np.where(high, 1.0, -1.0)
-    z = np.clip(sign * (bound - weight) / spread, -30.0, 30.0)
+
+class Clamped(NamedTuple):
+    """A normal weight cut at the nearer bound, whose excess is put at the bound: its mean and variance, and by how
+    much the mean moves with that of the normal weight."""
+
+    mean: Values
+    variance: Values
+    slope: Values
+
+
+def clamped(weight: Values, spread: Values, lower: Values, upper: Values) -> Clamped:
+    """What bounds leave of normal weights with these means and standard deviations."""
+    centre, half = (lower + upper) / 2, (upper - lower) / 2
+    beside = weight - centre
+    z = (half - np.abs(beside)) / spread
     density, share = np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi), ndtr(z)
     distance = density + z * share
-    variance = np.maximum((1 + z * z) * share + z * density - distance**2, 1e-6) * spread**2
-    return np.where(z > 8, weight, bound - sign * distance * spread), variance
+    variance = np.maximum(share + distance * (z - distance), 1e-6) * spread * spread
+    return Clamped(centre + np.copysign(half - distance * spread, beside), variance, share)
 
 
 def follow(table: LawTable, reads: Reads, cycle: float, write: float) -> Filtered:
     """Filter with cycle noise ``cycle`` (in units of the model's) and write noise ``write`` (in weights)."""
-    kept: list[tuple[Values, ...]] = []
-    _scan(table, reads, np.array(cycle), np.array(write), kept)
-    columns = [np.stack(column) for column in zip(*kept, strict=True)]
-    there = reads.there
-    before, spread, gain, surprise, scale = columns
-    return Filtered(before, spread, gain, surprise * there, np.where(there, scale, 1.0))
+    return _scan(table, reads, np.array(cycle), np.array(write))
 
 
 def likelihood(table: LawTable, reads: Reads, cycle: Values, write: Values) -> Values:
     """Log-likelihood of all reads for candidates of noise, each ``(candidates,)``; densities per unit of weight."""
-    return _scan(table, reads, cycle[:, None], write[:, None], None)
+    found = _scan(table, reads, cycle[:, None], write[:, None])
+    density = found.standardised**2 / 2 + np.log(found.scale)
+    return np.asarray(-density.sum(axis=(0, 2)) - reads.number * math.log(2 * math.pi) / 2)
 
 
-def _scan(table: LawTable, reads: Reads, cycle: Values, write: Values, kept: list[tuple[Values, ...]] | None) -> Values:
-    read_variance = write**2 + _SMALLEST**2
-    weight = np.broadcast_to(reads.weights[0], np.broadcast_shapes(reads.weights[0].shape, cycle.shape))
-    variance = np.broadcast_to(read_variance, weight.shape)
-    total = np.zeros(weight.shape)
-    for rising, there, read in zip(reads.rising, reads.there, reads.weights[1:], strict=True):
-        before = weight
+def _scan(table: LawTable, reads: Reads, cycle: Values, write: Values) -> Filtered:
+    read_variance, smallest = write**2 + _RESOLUTION**2, _SMALLEST**2
+    lanes = np.broadcast_shapes(reads.weights[0].shape, cycle.shape)
+    weight = np.broadcast_to(table.cut(reads.weights[0]), lanes)
+    variance = np.broadcast_to(read_variance, lanes)
+    kept = before, spreads, gains, surprises, scales = np.empty((5, len(reads.rising), *lanes))
+    rows = zip(reads.rising, reads.weights[1:], strict=True)
+    for pulse, (rising, read) in enumerate(rows):
+        before[pulse] = weight
         move, slope, noise = table.step(weight, rising)
-        spread = np.sqrt((1 + slope) ** 2 * variance + (cycle * noise) ** 2 + _SMALLEST**2)
-        weight, variance = clamped(weight + move, spread, table.lower, table.upper)
+        keep, noise = 1 + slope, cycle * noise
+        spread = np.sqrt(keep * keep * variance + noise * noise + smallest)
+        expected, variance, _ = clamped(weight + move, spread, table.lower, table.upper)
         scale = variance + read_variance
-        gain, surprise = variance / scale, read - weight
-        total = total - there * (surprise**2 / scale + np.log(scale))
-        if kept is not None:
-            kept.append((before, spread, gain, surprise, np.sqrt(scale)))
-        weight = np.clip(weight + gain * surprise, table.lower, table.upper)
-        variance = variance * (1 - gain)
-    return np.asarray(total.sum(axis=-1) / 2 - reads.number * math.log(2 * math.pi) / 2)
+        gain, surprise = variance / scale, read - expected
+        spreads[pulse], gains[pulse], surprises[pulse], scales[pulse] = spread, gain, surprise, scale
+        weight = table.cut(expected + gain * surprise)
+        variance = read_variance * gain
+    there = reads.there.reshape(len(kept[0]), *(1,) * (len(lanes) - 1), -1)
+    return Filtered(before, spreads, gains, surprises * there, np.sqrt(np.where(there, scales, 1.0)))
 
 
-def surprises(table: LawTable, reads: Reads, weights: Filtered, variants: int) -> Values:
-    """Standardised surprises with the gains and spreads of an earlier pass, ``(variants, pulses, devices)``.
+def refollow(table: LawTable, reads: Reads, held: Filtered) -> Filtered:
+    """Follow another law with the gains and spreads of an earlier pass, which makes a fit a least-squares problem."""
+    weight = table.cut(reads.weights[0])
+    before, surprises = np.empty((2, *reads.rising.shape))
+    for pulse, (rising, read) in enumerate(zip(reads.rising, reads.weights[1:], strict=True)):
+        before[pulse] = weight
+        expected = clamped(weight + table.move(weight, rising), held.spread[pulse], table.lower, table.upper).mean
+        surprises[pulse] = read - expected
+        weight = table.cut(expected + held.gain[pulse] * surprises[pulse])
+    return replace(held, before=before, surprise=surprises * reads.there)
 
-    ``table`` has the devices of ``reads`` ``variants`` times over. Held weights make this a least-squares problem.
+
+def sensitivities(table: LawTable, changed: Sequence[LawTable], reads: Reads, held: Filtered) -> Values:
+    """By how much slightly changed laws change the standardised surprises of :func:`refollow`, ``(laws, pulses, devices)``.
+
+    To first order, so that only the sum of what every pulse adds is left for a loop over pulses.
     """
-
-    held = (reads.rising, reads.there, reads.weights[1:], weights.spread, weights.gain, weights.scale)
-    weight, out = np.tile(reads.weights[0], variants), []
-    rows = zip(*(np.tile(values, (1, variants)) for values in held), strict=True)
-    for rising, there, read, spread, gain, scale in rows:
-        expected = clamped(weight + table.move(weight, rising), spread, table.lower, table.upper)[0]
-        surprise = (read - expected) * there
-        out.append(surprise / scale)
-        weight = np.clip(expected + gain * surprise, table.lower, table.upper)
-    return np.stack(out).reshape(len(out), variants, -1).swapaxes(0, 1)
+    before, rising, spread = held.before, reads.rising, held.spread
+    move, slope, _ = table.step(before, rising)
+    here = clamped(before + move, spread, table.lower, table.upper)
+    after = here.mean + held.gain * (reads.weights[1:] - here.mean)
+    inside = (after > table.lower) & (after < table.upper)
+    carried, kept = here.slope * (1 + slope), (1 - held.gain) * inside
+    jumps, ends = np.empty((2, len(changed), *before.shape))
+    for law, jump, end in zip(changed, jumps, ends, strict=True):
+        jump[:] = clamped(before + law.move(before, rising), spread, law.lower, law.upper).mean - here.mean
+        end[:] = np.where(inside, 0.0, law.cut(after) - table.cut(after))
+    first = reads.weights[0]
+    moved = np.stack([law.cut(first) for law in changed]) - table.cut(first)
+    for pulse in range(len(before)):
+        jumps[:, pulse] += carried[pulse] * moved
+        moved = kept[pulse] * jumps[:, pulse] + ends[:, pulse]
+    return np.asarray(-jumps * (reads.there / held.scale))
 
 
 def course(table: LawTable, reads: Reads) -> Values:
     """The mean trajectory from each device's first read on, without looking at the others, ``(pulses + 1, devices)``."""
-    weight = np.clip(reads.weights[0], table.lower, table.upper)
+    weight = table.cut(reads.weights[0])
     out = [weight]
     for rising in reads.rising:
-        weight = np.clip(weight + table.move(weight, rising), table.lower, table.upper)
+        weight = table.cut(weight + table.move(weight, rising))
         out.append(weight)
     return np.stack(out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,14 +43,22 @@ class Fit:
     correlation: float
 
 
-def compare(models: Sequence[str], traces: Sequence[Trace]) -> list[Fit]:
+def compare(
+    models: Sequence[str], traces: Sequence[Trace], started: Callable[[str], object] = lambda model: None
+) -> list[Fit]:
     """All models fitted to the same traces, the most credible (lowest BIC) first; of those within 2 of it the simplest.
+
+    Args:
+        models: their names.
+        traces: of all devices.
+        started: called with each model's name before it is fitted.
 
     Raises:
         InputError: traces that none of the models can describe.
     """
     fits, reasons = [], []
     for model in models:
+        started(model)
         try:
             fits.append(fitted(model, traces))
         except (ValueError, np.linalg.LinAlgError, ArithmeticError) as error:
@@ -68,7 +76,7 @@ def compare(models: Sequence[str], traces: Sequence[Trace]) -> list[Fit]:
 def fitted(model: str, traces: Sequence[Trace]) -> Fit:
     """One model fitted to traces."""
     estimate = fit(model, traces)
-    standard = estimate.filtered.surprise / estimate.filtered.scale
+    standard = estimate.filtered.standardised
     there = estimate.reads.there
     both = there[1:] & there[:-1]
     mean_square = float((standard[there] ** 2).mean())

@@ -12,7 +12,8 @@ from scipy.optimize import brentq
 from scipy.stats import chi2
 from scipy.stats import t as student
 
-from analogdp.fitting.estimation import Estimate, steps_and_bounds
+from analogdp.fitting.estimation import Estimate
+from analogdp.fitting.regression import steps_and_bounds
 from analogdp.fitting.traces import Values
 
 NORMAL_95 = 1.96

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from analogdp.fitting import Fit, Trace
-from analogdp.fitting.estimation import steps_and_bounds
 from analogdp.fitting.filtering import course
 from analogdp.fitting.goodness import mean_steps
+from analogdp.fitting.regression import steps_and_bounds
 from analogdp.reports.pictures import RESOLUTION
 from analogdp.reports.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, prefix
 
@@ -83,7 +83,7 @@ def _draw_steps(axis: Axes, fit: Fit, factor: float, letter: str) -> None:
 
 def _draw_surprises(axis: Axes, fit: Fit) -> None:
     estimate = fit.estimate
-    standard = (estimate.filtered.surprise / estimate.filtered.scale)[estimate.reads.there]
+    standard = estimate.filtered.standardised[estimate.reads.there]
     axis.hist(np.clip(standard, -5, 5), bins=61, range=(-5, 5), density=True, color=GREY, alpha=0.7, label="pulses")
     line = np.linspace(-5, 5, 200)
     axis.plot(line, norm.pdf(line), color=BLACK, linewidth=1.2, label="normal")

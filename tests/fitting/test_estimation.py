@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 
 from analogdp.errors import InputError
-from analogdp.fitting import compare, sample_traces
+from analogdp.fitting import compare
 from analogdp.fitting.estimation import fit
 from analogdp.fitting.families import FAMILIES, chosen_models
 from analogdp.fitting.goodness import fitted
-from tests.fitting.samples import HIGH, LOW, TRUTHS, card, fit_of, traces
+from tests.fitting.samples import HIGH, LOW, TRUTHS, fit_of, traces
 
-SLOW = ("linear", "exponential", "neurosim", "piecewise")
-ALL = [pytest.param(model, marks=[pytest.mark.slow] * (model in SLOW)) for model in FAMILIES]
 NEAR = 3.3
 """Standard errors that one of the hundred numbers here may be off."""
 SHAPES = {
@@ -27,7 +25,7 @@ def siemens_per_weight(population):
     return (population.high.value - population.low.value) / (figures["upper"].value - figures["lower"].value)
 
 
-@pytest.mark.parametrize("model", ALL)
+@pytest.mark.parametrize("model", FAMILIES)
 def test_bounds_are_found(model):
     population = fit_of(model).population
     assert abs(population.low.value - LOW) < NEAR * population.low.error
@@ -46,18 +44,13 @@ def test_the_step_in_siemens_is_found(model):
 
 @pytest.mark.parametrize(
     ("model", "name"),
-    [
-        pytest.param(model, name, marks=[pytest.mark.slow] * (model in SLOW))
-        for model, names in SHAPES.items()
-        for name in names
-    ],
+    [(model, name) for model, names in SHAPES.items() for name in names],
 )
 def test_the_shape_is_found(model, name):
     figure = fit_of(model).population.figures[name]
     assert abs(figure.value - TRUTHS[model][name]) < NEAR * figure.error
 
 
-@pytest.mark.slow
 def test_the_nodes_of_a_piecewise_law_lie_on_the_true_one():
     fit = fit_of("piecewise")
     for name in ("steps_up", "steps_down"):
@@ -68,14 +61,14 @@ def test_the_nodes_of_a_piecewise_law_lie_on_the_true_one():
         assert np.all(np.abs(nodes - want) < NEAR * errors + 0.2)
 
 
-@pytest.mark.parametrize("model", ALL)
+@pytest.mark.parametrize("model", FAMILIES)
 @pytest.mark.parametrize("name", ["step_spread", "upper_spread", "lower_spread", "asymmetry_spread"])
 def test_spreads_between_devices_are_found(model, name):
     figure = fit_of(model).population.figures[name]
     assert abs(figure.value - TRUTHS[model].get(name, 0.0)) < NEAR * figure.error
 
 
-@pytest.mark.parametrize("model", ALL)
+@pytest.mark.parametrize("model", FAMILIES)
 @pytest.mark.parametrize("name", ["cycle_noise", "write_noise"])
 def test_both_noises_are_told_apart(model, name):
     figure = fit_of(model).population.figures[name]
@@ -87,7 +80,7 @@ def test_both_noises_are_told_apart(model, name):
     assert abs(figure.value - truth) < NEAR * figure.error + 0.05 * truth
 
 
-@pytest.mark.parametrize("model", ALL)
+@pytest.mark.parametrize("model", FAMILIES)
 def test_a_fit_of_the_true_model_predicts_every_pulse_as_well_as_it_says(model):
     fit = fit_of(model)
     assert fit.surprise == pytest.approx(1.0, abs=4 * np.sqrt(2 / fit.estimate.reads.number))
@@ -95,7 +88,6 @@ def test_a_fit_of_the_true_model_predicts_every_pulse_as_well_as_it_says(model):
     assert fit.course_score > 0.9
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("cycle", "write"), [(0.0, 1.0), (1.0, 0.0)])
 def test_a_noise_that_is_not_there_is_not_found(cycle, write):
     figures = fitted("soft_bounds", traces("soft_bounds", cycle_noise=cycle, write_noise=write)).population.figures
@@ -103,7 +95,6 @@ def test_a_noise_that_is_not_there_is_not_found(cycle, write):
         assert figures[name].value == pytest.approx(truth, rel=0.15, abs=0.05)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", ["multiplicative", "additive"])
 def test_the_form_of_the_cycle_noise_is_found(form):
     assert fit("soft_bounds", traces("soft_bounds", cycle_noise=0.8, cycle_noise_form=form)).form == form
@@ -139,22 +130,6 @@ def test_all_models_are_asked_for_by_one_word():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", FAMILIES)
-def test_the_true_model_or_an_equal_one_is_found_among_all(model):
-    """NeuroSim's curves are linear steps where labels have the usual signs; BIC may take one for the other."""
-    equal = {"neurosim": {"neurosim", "linear"}, "linear": {"neurosim", "linear"}}
-    assert compare(list(FAMILIES), traces(model, 10, 3, 60))[0].model in equal.get(model, {model})
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("model", ["constant", "linear", "soft_bounds", "power"])
-def test_intervals_hold_the_truth_about_as_often_as_they_say(model):
-    """12 populations of 8 devices: 95 % intervals of all figures hold the truth at least 5 times in 6."""
-    hits = []
-    for seed in range(12):
-        population = fitted(model, sample_traces(card(model), 8, 3, 60, 100 + seed)).population
-        names = (*SHAPES.get(model, ()), "step_spread", "upper_spread", "lower_spread", "cycle_noise")
-        for name in names:
-            low, high = population.figures[name].interval
-            hits.append(low <= TRUTHS[model][name] <= high)
-    assert np.mean(hits) > 5 / 6
+@pytest.mark.parametrize("model", ["constant", "soft_bounds", "exponential", "piecewise"])
+def test_the_true_model_is_found_among_all(model):
+    assert compare(list(FAMILIES), traces(model))[0].model == model
