@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from analogdp.cli.output import check_file, tell
 from analogdp.cli.tables import table
-from analogdp.errors import InputError
 
 
 def fit_device(
@@ -41,9 +42,9 @@ def fit_device(
         ".json": out / f"{called}.json",
     }
     for suffix, path in files.items():
-        _check_file(path, suffix)
+        check_file(path, suffix)
     traces = read_traces(pulses, unit)
-    fits = compare(models, traces)
+    fits = compare(models, traces, lambda each: tell(f"fitting {each}", sys.stderr))
     best = fits[0]
     made = card_of(best, called, pulses.name, material, source)
     write_text(files[".yaml"], card_text(made))
@@ -57,7 +58,7 @@ def fit_device(
 
 def sample_traces(
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="Where the traces go.")],
-    card: Annotated[str, typer.Option(help="A device card's name, or a path to one.")] = "reram_sb",
+    card: Annotated[str, typer.Option(help="A device card's name, or a path to one.")] = "reram_array_om",
     devices: Annotated[int, typer.Option(metavar="N", help="How many are fabricated.")] = 20,
     sweeps: Annotated[int, typer.Option(metavar="N", help="Up and down again, each.")] = 3,
     pulses: Annotated[int, typer.Option(metavar="N", help="In one direction of a sweep.")] = 100,
@@ -68,14 +69,7 @@ def sample_traces(
     from analogdp.fitting import sample_traces as sample
     from analogdp.fitting import write_traces
 
-    _check_file(file, ".csv")
+    check_file(file, ".csv")
     traces = sample(load_card(card), devices, sweeps, pulses, seed)
     write_traces(file, traces)
     typer.echo(f"{len(traces)} devices, {sum(len(trace.directions) for trace in traces)} pulses: {file}")
-
-
-def _check_file(path: Path, suffix: str) -> None:
-    if path.suffix != suffix:
-        raise InputError(f"{path}: a name that ends in {suffix} is needed")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.absolute().parent}")

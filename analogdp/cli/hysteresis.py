@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analogdp.cli.output import check_file
 from analogdp.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ def hysteresis(
 
     found = load_card(card)
     picture = out or Path(f"hysteresis_{found.name}.png")
-    _check_file(picture, ".png")
+    check_file(picture, ".png")
     if csv is not None:
-        _check_file(csv, ".csv")
+        check_file(csv, ".csv")
     volts, rate = _quantity("amplitude", amplitude, "volt"), _quantity("frequency", frequency, "hertz")
     try:
         device = with_state_equation(found.device())
@@ -70,13 +71,6 @@ def _quantity(name: str, written: str | None, unit: str) -> float | None:
         return float(to_si(written, unit))
     except ValueError as error:
         raise InputError(f"--{name}: {error}") from None
-
-
-def _check_file(path: Path, suffix: str) -> None:
-    if path.suffix != suffix:
-        raise InputError(f"{path}: a name that ends in {suffix} is needed")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.absolute().parent}")
 
 
 def _write_csv(path: Path, loop: Hysteresis) -> None:

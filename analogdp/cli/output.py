@@ -1,4 +1,4 @@
-"""Standard output and error that may be closed, from the start or because the reader has left."""
+"""Where commands write: files that a user names, and output and error streams that may be closed at any time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 from typing import TextIO
+
+from analogdp.errors import InputError
 
 
 def open_closed_streams() -> None:
@@ -28,3 +30,15 @@ def let_go(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def check_file(path: Path, suffix: str) -> None:
+    """Refuse a file to be written whose name or folder will not do, before any work is done for it.
+
+    Raises:
+        InputError: the name does not end in ``suffix``, or its folder is not there.
+    """
+    if path.suffix != suffix:
+        raise InputError(f"{path}: a name that ends in {suffix} is needed")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.absolute().parent}")

@@ -40,7 +40,7 @@ def test_a_fit_writes_a_card_a_picture_and_all_numbers(analogdp, sample, tmp_pat
     code, said, errors = analogdp(
         "fit-device", sample, "--model", "soft_bounds", "--model", "constant", "--material", "HfO2"
     )
-    assert (code, errors) == (0, "")
+    assert (code, errors) == (0, "fitting soft_bounds\nfitting constant\n")
     assert "dBIC" in said
     assert "soft_bounds  " in said
     assert load_card(tmp_path / "mine.yaml").material == "HfO2"
