@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from analogdp.analysis import Aging, Moment
-from analogdp.analysis.aging import MOST_GAIN, age, in_seconds
+from analogdp.analysis.aging import MOST_GAIN, _gains, age, in_seconds
 from analogdp.data import Dataset, load
 from analogdp.dynamics import Diverged, Simulation
 from analogdp.errors import InputError, RunError
@@ -122,6 +122,15 @@ def test_compensation_undoes_what_all_cells_lose_alike(aged: Aged, device: dict[
     assert after["global"] == pytest.approx(before["none"], rel=1e-10)
     assert after["column"] == pytest.approx(before["none"], rel=1e-10)
     assert after["none"] != pytest.approx(before["none"], rel=1e-3)
+
+
+def test_the_global_gain_is_the_ratio_of_all_currents_and_that_of_a_column_its_own(aged: Aged) -> None:
+    _, network = aged(UNIFORM_DRIFT, HOUR)
+    synapses = dict(list(named_synapses(network).items())[:1])
+    (name,) = synapses
+    gains = _gains(synapses, {name: torch.tensor([[1.0, 6.0]])}, {name: torch.tensor([[1.0, 2.0]])})
+    assert gains["global"][0][1].tolist() == [[pytest.approx(7 / 3)]]
+    assert gains["column"][0][1].tolist() == [[1.0, 3.0]]
 
 
 def test_at_the_end_of_training_there_is_nothing_to_compensate(aged: Aged) -> None:

@@ -204,6 +204,12 @@ def test_cells_without_pulses_keep_their_bits_and_extremes_stay_finite() -> None
         assert (stored[..., 3::4] == 0).all()
 
 
+@pytest.mark.parametrize(("count", "left", "exponent"), [(1.0, 0.35, 1.0), (-1.0, 0.65, 3.0)])
+def test_each_direction_has_its_own_power(count: float, left: float, exponent: float) -> None:
+    moved = written(made(PowerStep, step=0.02, exponent_up=1.0, exponent_down=3.0), 0.3, count) - 0.3
+    np.testing.assert_allclose(moved, count * 0.02 * left**exponent, rtol=1e-9)
+
+
 def test_a_power_of_one_is_a_soft_bound() -> None:
     soft = SoftBounds.build(SoftBoundsSettings(step=0.01), 40e-6, 90e-6)
     power_of_one = made(PowerStep, step=0.02, exponent_up=1.0, exponent_down=1.0)

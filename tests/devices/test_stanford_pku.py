@@ -72,6 +72,16 @@ def test_pulses_spread_the_gap_by_the_root_of_their_number() -> None:
     assert spreads[1] / spreads[0] == pytest.approx(2.0, rel=0.05)
 
 
+def test_pulses_spread_the_gap_as_long_as_they_last() -> None:
+    """20 pulses of 0.1 ns; 5 standard errors of a deviation are 2.5 %, and the heat changes a little on the way."""
+    device = CASE.device(**NOISE, velocity=1e-6)
+    state = cells(device, [0.4] * 20000)
+    device.pulse(state, torch.full_like(state.variables["state"], 20.0), Stream(1, "noise", dtype=torch.float64))
+    onset = 1 / (1 + math.exp((450 - device.heat(torch.tensor([0.8e-9]).double(), volts(1.4)).item()) / 500))
+    expected = 0.02 * math.sqrt(1e-9 * 20 * 0.1e-9) * onset
+    assert state.variables["state"].std().item() == pytest.approx(expected, rel=0.04)
+
+
 def test_noise_leaves_the_gap_within_its_bounds() -> None:
     device = CASE.device(gap_noise=20.0)
     state = cells(device, [0.02] * 1000)

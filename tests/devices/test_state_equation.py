@@ -230,6 +230,19 @@ def test_a_pulse_on_devices_with_own_thresholds_is_that_of_the_equation(name: st
         assert state.variables["state"][0, cell].item() == pytest.approx(end, abs=1e-6 * device.highest)
 
 
+@pytest.mark.parametrize("name", ["vteam", "stanford"])
+def test_each_device_flows_at_its_own_rate_and_within_its_own_bounds(name: str) -> None:
+    case, device = CASES[name], CASES[name].device(rate_spread=0.3, bound_spread=0.1)
+    state = cells(device, [0.5] * 50)
+    x, up = state.variables["state"].clone(), torch.tensor(case.up, dtype=torch.float64)
+    nominal = [case.flow(each, case.up) for each in x[0].tolist()]
+    torch.testing.assert_close(device.flow(state, up)[0] / state.parameters["rate"][0], counts(*nominal)[0])
+    for voltage, bound in ((case.up, "lower"), (case.down, "upper")):
+        for _ in range(20):
+            device.advance(state, torch.tensor(voltage, dtype=torch.float64), 1e6 * case.width)
+        assert torch.equal(state.variables["state"], state.parameters[bound])
+
+
 def test_a_device_does_not_depend_on_which_others_are_simulated() -> None:
     device = CASES["stanford"].device(rate_spread=0.2, cycle_noise=0.2, gap_noise=0.02)
     both, alone = Stream(9, "x", (0, 1), dtype=torch.float64), Stream(9, "x", (1,), dtype=torch.float64)

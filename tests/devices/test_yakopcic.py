@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.devices.equations import CASES, cells
+from tests.devices.equations import CASES, YAKOPCIC, cells, yakopcic
 
 
 def volts(*values: float) -> torch.Tensor:
@@ -40,3 +40,11 @@ def test_the_largest_voltage_is_finite_in_single_precision() -> None:
     voltage = torch.tensor([limit, -limit])
     assert torch.isfinite(device.flow(state, voltage)).all()
     assert torch.isfinite(device.current(state, voltage)).all()
+
+
+@pytest.mark.parametrize("voltage", [-0.4, 0.4])
+def test_every_parameter_has_its_place_in_the_motion(voltage: float) -> None:
+    parameters = YAKOPCIC | {"a_p": 5000.0, "x_n": 0.2, "alpha_p": 2.0}
+    device, shares = CASES["yakopcic"].device(**parameters), (0.1, 0.25, 0.5, 0.75, 0.9)
+    expected = [yakopcic(x, voltage, parameters) for x in shares]
+    torch.testing.assert_close(device.flow(cells(device, shares), volts(voltage))[0], volts(*expected))

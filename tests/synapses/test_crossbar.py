@@ -236,6 +236,24 @@ def test_large_arrays_are_written_whole() -> None:
     torch.testing.assert_close(crossbar.weights, want, rtol=0, atol=0.00081)
 
 
+@pytest.mark.parametrize("accumulate", ["batch", "sample"])
+def test_the_energy_of_a_large_update_is_that_of_all_its_pulses_once(accumulate: str) -> None:
+    pulse = {"up": 1.0, "down": -1.0, "width": 1e-7}
+    crossbar = build(torch.zeros(1, 300, 300), device={**QUIET, "write_pulse": pulse}, write={"accumulate": accumulate})
+    asked = LocalUpdate(0.02 * draw(1, 3, 300, dtype=torch.float32), draw(1, 3, 300, seed=1, dtype=torch.float32))
+    report = crossbar.apply_update(asked, Stream(8, "update").at(0))
+    assert report.energy is not None
+    conducting = (report.energy / (report.pulses_up + report.pulses_down) / 1e-7).item()
+    assert conducting == pytest.approx(40e-9, rel=0.1)
+
+
+def test_any_number_of_steps_of_a_closed_loop_is_one_write() -> None:
+    crossbar = build(WEIGHTS, device="rram_milo", pair="balanced")
+    report = crossbar.apply_update(small_update(), STREAM.at(0))
+    assert crossbar.write_counts.max() == 1
+    assert torch.equal(report.pulses_up + report.pulses_down, crossbar.write_counts.sum((1, 2, 3)).double())
+
+
 def test_a_leaking_cell_forgets_its_weight() -> None:
     device = {"card": "capacitor", "lifetime": "1 s", "upper_spread": 0, "lower_spread": 0}
     crossbar = build(WEIGHTS, device=device)

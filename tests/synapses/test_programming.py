@@ -100,6 +100,32 @@ def test_the_energy_is_that_of_the_pulses() -> None:
     assert (per_pulse < 4e-7 * high).all()
 
 
+def test_the_energy_of_all_rounds_adds_up() -> None:
+    pulse = {"up": 1.0, "down": -1.0, "width": 1e-7}
+    settings = {"method": "write_verify", "most_pulses": 1, "budget": 30}
+    report, _, _ = programmed({"card": "gokmen_vlasov", "write_pulse": pulse, "upper_spread": 0}, settings)
+    assert report.energy is not None
+    conducting = report.energy / report.pulses.sum((1, 2, 3)) / 1e-7
+    assert ((conducting > 20e-9) & (conducting < 60e-9)).all()
+
+
+def test_a_cell_is_read_no_more_once_it_is_within_tolerance() -> None:
+    report, _, _ = programmed("gokmen_vlasov", {"method": "write_verify", "tolerance": 0.1})
+    untouched = report.pulses == 0
+    assert untouched.any()
+    assert (report.reads[untouched] == 1).all()
+
+
+def test_cells_that_pulses_only_raise_get_none_to_lower_them() -> None:
+    device = load_card("pcm_gst").device()
+    state = device.sample(SHAPE, STREAM.child("fabrication"))
+    device.program(state, torch.full((2, *SHAPE), 10e-6, dtype=torch.float64), STREAM.child("high"))
+    wanted = torch.full((2, *SHAPE), 5e-6, dtype=torch.float64)
+    report = program(device, state, wanted, ProgrammingSettings(method="open_loop"), STREAM.child("low"))
+    assert report is not None
+    assert not report.pulses.any()
+
+
 def test_a_crossbar_reports_its_programming_and_counts_its_pulses() -> None:
     weights = 0.1 * torch.randn(2, 6, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     settings = {
