@@ -82,6 +82,8 @@ class Views:
         """
         if self._forward is None or self._backward is None:
             self._begin(weights)
+            if self._wires is not None:
+                self._wires.refuse_if_nothing_arrives(self._device.conductance(state))
         forward, backward = self.forward, self.backward
         forward.gain = backward.gain = self.gain
         if self._wires is not None:
@@ -90,9 +92,10 @@ class Views:
             return
         variance = self._device.read_variance(state)
         forward.deviation = backward.deviation = self._deviation()
-        forward.column = backward.column = self._mapping.scale * self._unit_deviation() if self._column else None
         if variance is not None:
             self._look_at_noise(variance, outputs)
+        elif self._column:
+            forward.column = backward.column = self._mapping.scale * self._unit_deviation()
 
     def _begin(self, weights: Tensor) -> None:
         outputs, inputs = weights.shape[-2:]
@@ -167,8 +170,10 @@ class Views:
         squares = variance.new_tensor(self._mapping.coefficients).mul_(self._mapping.scale).square_().view(-1, 1, 1)
         each = (variance * squares).sum(1)
         forward, backward = self.forward, self.backward
-        if self._column:
-            forward.column = backward.column = each[:, outputs:]
+        if isinstance(forward.column, Tensor):
+            forward.column.copy_(each[:, outputs:])
+        elif self._column:
+            forward.column = backward.column = each[:, outputs:].contiguous()
         own = each[:, :outputs]
         if self._settings.pair == "reference":
             own = own + (self._mapping.scale * self._unit_deviation()) ** 2

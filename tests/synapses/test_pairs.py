@@ -269,6 +269,16 @@ def test_later_gains_lie_where_earlier_ones_did_for_graphs_that_read_them_there(
     assert crossbar.views.forward.gain.data_ptr() == place.data_ptr()
 
 
+def test_the_noise_of_aged_cells_lies_where_that_of_young_ones_did_for_graphs_that_read_it_there() -> None:
+    crossbar = build(pair="offset_column", device="pcm_joshi")
+    view = crossbar.views.forward
+    before = [(part.data_ptr(), part.clone()) for part in (view.variance, view.column)]
+    crossbar.relax(1e6, STREAM)
+    for (place, young), aged in zip(before, (view.variance, view.column), strict=True):
+        assert aged.data_ptr() == place
+        assert (aged != young).any()
+
+
 def test_line_currents_without_noise_are_those_that_noisy_ones_scatter_around() -> None:
     crossbar = build(pair="balanced", device={**IDENTICAL, "read_noise": 0.05, "read_time": "1 us"})
     reads = torch.stack([crossbar.line_currents(STREAM.at(read)) for read in range(200)])
