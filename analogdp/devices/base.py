@@ -51,7 +51,7 @@ class WritePulse(Settings):
         gt=-100, lt=100, description="amplitude of a pulse that raises the conductance, in volts, signed"
     )
     down: Voltage = Field(gt=-100, lt=100, description="amplitude of a pulse that lowers it, in volts, signed")
-    width: Time = Field(gt=0, le=1e3, description="how long a pulse lasts, its edges included, in seconds")
+    width: Time = Field(gt=0, le=1, description="how long a pulse lasts, its edges included, in seconds")
     shape: Literal["rectangular", "triangular", "sine"] = Field(
         default="rectangular", description="rectangular, a triangle, or half a period of a sine"
     )

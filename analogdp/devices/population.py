@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from analogdp.devices.base import DeviceSettings
@@ -66,6 +66,14 @@ class PopulationSettings(DeviceSettings):
         default=None, ge=-10, le=10, description="weight that a reset leaves on average; null: no reset is known"
     )
     reset_std: float = Field(default=0.0, ge=0, le=10, description="its spread from reset to reset and cell to cell")
+
+    @field_validator("reset_weight")
+    @classmethod
+    def _within_the_bounds(cls, reset_weight: float | None, info: ValidationInfo) -> float | None:
+        lower, upper = info.data.get("lower"), info.data.get("upper")
+        if reset_weight is not None and lower is not None and upper is not None and not lower <= reset_weight <= upper:
+            raise ValueError(f"{reset_weight:g} is outside the bounds of the weight, {lower:g} to {upper:g}")
+        return reset_weight
 
     @property
     def nominal_step(self) -> float:

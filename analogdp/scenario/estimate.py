@@ -180,7 +180,11 @@ def _evaluation_seconds(scenario: Scenario, batch: int) -> float:
     products = [
         2 * _measure_product(len(scenario.simulated_chips), batch, *pair) for pair in list(pairwise(layers))[1:]
     ]
-    return sum(products) + sum(passes * _measure_pass(2 * rows * units) for units in layers[1:])
+    solving = sum(
+        2 * scenario.synapse.solving_passes(*pair) * _measure_pass(rows * pair[0] * pair[1])
+        for pair in pairwise(layers)
+    )
+    return sum(products) + solving + sum(passes * _measure_pass(2 * rows * units) for units in layers[1:])
 
 
 def _measure_product(chips: int, batch: int, inputs: int, outputs: int) -> float:

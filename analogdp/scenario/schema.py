@@ -75,6 +75,10 @@ class SynapseSettings(Settings):
         """Passes over its inputs and outputs that a read takes beside the product: converters, noise."""
         return 0
 
+    def solving_passes(self, inputs: int, outputs: int) -> int:
+        """Passes over its weights, for each sample, that a read takes beside the product: wires."""
+        return 0
+
     def write_passes(self) -> int:
         """Passes over its weights that an update takes beside the product."""
         return 3

@@ -28,12 +28,12 @@ def _of_pairs(crossbar: CrossbarSettings) -> Iterator[Problem]:
     card, device = crossbar.device.name, crossbar.device.device()
     reference = getattr(crossbar.device.parameters, "reference", "zero")
     if crossbar.pair != "reference" and reference != "zero":
-        message = f"a {crossbar.pair} pair has no reference cell, but card {card!r} puts it at {reference}; use 'pair: reference'"
+        message = f"{crossbar.pair} pairs have no reference cell, but card {card!r} puts it at {reference}; use 'pair: reference'"
         yield Problem("pair", message)
     if device.unidirectional and crossbar.pair != "one_sided":
         yield Problem("pair", f"pulses only raise cells of {card!r}; use 'pair: one_sided'")
     if crossbar.refresh is not None and crossbar.pair != "one_sided":
-        yield Problem("refresh", f"a {crossbar.pair} pair needs none; use 'pair: one_sided', or set it to null")
+        yield Problem("refresh", f"{crossbar.pair} pairs need none; use 'pair: one_sided', or set it to null")
 
 
 def _of_units(crossbar: CrossbarSettings) -> Iterator[Problem]:

@@ -36,7 +36,7 @@ Tile = Annotated[
 ]
 
 
-LONGEST_LINE = 256
+LONGEST_LINE = 2048
 """Cells on the shorter side of a tile up to which wires are solved once for every write."""
 
 
@@ -50,7 +50,7 @@ class WireSettings(Settings):
     method: Literal["auto", "transfer_matrix", "conjugate_gradients"] = Field(
         default="auto",
         description="transfer_matrix: solved once for every write, then a read is a product; conjugate_gradients: solved at "
-        "every read; auto: the matrix, unless the shorter side of a tile has more than 256 lines",
+        "every read; auto: the matrix, unless the shorter side of a tile has more than 2048 lines",
     )
 
 
@@ -75,6 +75,8 @@ class UnitSettings(Settings):
         devices = info.data.get("devices")
         if significance is not None and devices is not None and len(significance) != devices:
             raise ValueError(f"{len(significance)} shares for {devices} devices; write one for each")
+        if significance is not None and devices == 1:
+            raise ValueError("one device has the whole current; set devices to 2 or more, or leave significance out")
         return significance
 
     @field_validator("bits")

@@ -30,6 +30,9 @@ from analogdp.synapses.parts import (
 SOLVING = 1000
 """Multiplications of the solution of a circuit, over the cube of its lines: measured, in the time that products take."""
 
+SOLVING_A_VECTOR = 500
+"""Elementwise passes over the cells of an array that conjugate gradients take for each vector."""
+
 _PER_ROOT = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*/\s*sqrt\(\s*fan_in\s*\)\s*")
 
 
@@ -149,6 +152,9 @@ class CrossbarSettings(SynapseSettings):
         """Quantising takes some elementwise passes; so does adding read noise, whose numbers are drawn besides."""
         converters = 8 * sum(converter is not None for converter in (self.dac, self.adc))
         return converters + (20 if self.noisy_reads else 0)
+
+    def solving_passes(self, inputs: int, outputs: int) -> int:
+        return SOLVING_A_VECTOR * (self.completed().cells + 1) if self.solves_at_reads(inputs, outputs) else 0
 
     def write_passes(self) -> int:
         return self.completed().cells * self.device.write_passes()

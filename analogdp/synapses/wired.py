@@ -8,10 +8,14 @@ from types import EllipsisType
 import torch
 from torch import Tensor
 
+from analogdp.errors import InputError
 from analogdp.synapses.converters import FORWARD
 from analogdp.synapses.mapping import Mapping
-from analogdp.synapses.parts import WireSettings
+from analogdp.synapses.parts import LONGEST_LINE, WireSettings
 from analogdp.synapses.wires import Drive, Solution, solve, transfer_matrix
+
+LEAST_ARRIVING = 0.01
+"""Share of the current that must reach the sensing ends for an array to be of any use."""
 
 
 class Wires:
@@ -43,6 +47,28 @@ class Wires:
             matrix = transfer_matrix(arrays, wires.word_line, wires.bit_line, wires.source, wires.sense, drive=drive)
             seen[place] = matrix if drive == "word_lines" else matrix.mT
         return seen
+
+    def refuse_if_nothing_arrives(self, conductance: Tensor) -> None:
+        """Look at the first tile with all its lines driven, unless it is too large for its matrix; reads numbers back.
+
+        Raises:
+            InputError: so little of the current arrives that nothing can be read.
+        """
+        wires, cells = self.settings, conductance[next(self.tiles(conductance))][:1, :1].mT
+        if min(cells.shape[-2:]) > LONGEST_LINE:
+            return
+        resistances = (wires.word_line, wires.bit_line, wires.source, wires.sense)
+        arriving = float(
+            transfer_matrix(cells, *resistances).sum() / cells.sum().clamp_min(torch.finfo(cells.dtype).tiny)
+        )
+        if arriving < LEAST_ARRIVING:
+            told = ", ".join(f"{name} {value:g} ohm" for name, value in wires.model_dump(exclude={"method"}).items())
+            rows, columns = cells.shape[-2:]
+            raise InputError(
+                f"synapse.wires: only {100 * arriving:.2g} % of the current arrives in a tile of {rows} x {columns} cells, with "
+                f"{told}; needed: at least {100 * LEAST_ARRIVING:g} %. Make these smaller, or the tile, or use cells of lower "
+                "conductance"
+            )
 
     def tiles(self, conductance: Tensor) -> Iterator[tuple[EllipsisType, slice, slice]]:
         """Places of the tiles in arrays ``(..., out, in)``."""

@@ -40,7 +40,7 @@ def portions(mapping: Mapping, polarity: Polarity) -> tuple[float, ...]:
     if len(mapping.signs) == 1:
         if polarity == "minus":
             raise InputError(
-                f"a {mapping.pair} pair has no minus cells to write; this rule needs 'synapse.pair: balanced' or one_sided"
+                f"{mapping.pair} pairs have no minus cells to write; this rule needs 'synapse.pair: balanced' or one_sided"
             )
         return (1.0,)
     if polarity == "both":

@@ -77,6 +77,7 @@ def one_microsecond(monkeypatch):
         {"chips": 16},
         {"synapse": {"model": "crossbar", "device": "vteam_example"}},
         {"synapse": {"model": "crossbar", "wires": {}}},
+        {"synapse": {"model": "crossbar", "wires": {"method": "conjugate_gradients"}}},
     ],
     ids=str,
 )

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from analogdp.errors import InputError
 from analogdp.streams import Stream
 from analogdp.synapses import Crossbar, CrossbarSettings, LocalUpdate
 from analogdp.synapses.wires import solve
@@ -122,7 +123,7 @@ def test_wires_without_resistance_are_no_wires() -> None:
 
 @pytest.mark.parametrize(
     ("inputs", "outputs", "tile", "solves"),
-    [(64, 300, None, False), (300, 300, None, True), (300, 300, "256x256", False)],
+    [(64, 300, None, False), (3000, 2500, None, True), (300, 300, "256x256", False)],
 )
 def test_large_tiles_are_solved_at_every_read_by_default(
     inputs: int, outputs: int, tile: str | None, solves: bool
@@ -143,3 +144,12 @@ def test_a_restored_crossbar_reads_against_its_own_reference() -> None:
     assert not torch.allclose(one(X), other(X))
     other.load_state_dict(one.state_dict())
     assert torch.equal(one(X), other(X))
+
+
+@pytest.mark.parametrize("method", ["transfer_matrix", "conjugate_gradients"])
+def test_lines_that_swallow_nearly_all_current_are_refused_with_the_share_that_arrives(method: str) -> None:
+    wires = {"word_line": "10 kohm", "bit_line": "10 kohm", "method": method}
+    with pytest.raises(
+        InputError, match=r"synapse.wires: only 0\.\d+ % of the current arrives in a tile of 9 x 7 cells"
+    ):
+        build(wires={**wires, "source": "1 Mohm"})

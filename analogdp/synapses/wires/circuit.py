@@ -88,6 +88,10 @@ def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 def check_conductance(conductance: Tensor) -> None:
     """Refuse what is not an array of conductances; reads one flag back from the device."""
+    if not isinstance(conductance, Tensor):
+        raise InputError(
+            f"conductance: a {type(conductance).__name__}. It must be a torch tensor (..., rows, columns)."
+        )
     if conductance.ndim < 2 or not conductance.is_floating_point() or 0 in conductance.shape[-2:]:
         raise InputError(
             f"conductance: shape {tuple(conductance.shape)}, {conductance.dtype}. It must be a floating-point tensor "

@@ -65,8 +65,8 @@ def device_voltages(
         rows, columns = ideal.shape[-2:]
         raise RunError(
             f"conjugate gradients on a crossbar of {rows} x {columns} cells stopped after {iterations} iterations with a "
-            f"relative residual of {residual:.3g} instead of {tolerance:.3g}, at {wires}. Use a larger tolerance, "
-            "float64, a smaller wire resistance, or the transfer matrix, which needs no iterations."
+            f"relative residual of {residual:.3g} instead of {tolerance:.3g}, at {wires}. Use float64, smaller wire "
+            "resistances, a larger tolerance, or the method transfer_matrix, which needs no iterations."
         )
     return Outcome(voltages, iterations, residual)
 
