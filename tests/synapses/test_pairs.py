@@ -145,9 +145,8 @@ def test_reads_have_the_noise_of_all_devices_of_a_weight(pair: str, unit: dict[s
     assert crossbar.views.forward.deviation == pytest.approx(found, rel=0.02)
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=str)
-def test_reads_have_the_noise_that_each_cell_has_at_the_time(unit: dict[str, Any]) -> None:
-    crossbar = build(pair="balanced", unit=unit, device="pcm_joshi")
+def test_reads_have_the_noise_that_each_cell_has_at_the_time() -> None:
+    crossbar = build(pair="balanced", unit=UNITS[2], device="pcm_joshi")
     for elapsed in (1.0, 1e7):
         crossbar.relax(elapsed, STREAM)
         variance = crossbar.views.forward.variance
