@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from analogdp import registry
-from analogdp.devices import PulsedDevice
+from analogdp.devices import PulsedDevice, load_card
 from analogdp.devices.population import PulsedSettings, draw_population, symmetry_point
+from analogdp.errors import InputError
 from analogdp.streams import Stream
 
 CELLS = 40_000
@@ -103,3 +104,8 @@ def test_a_range_may_begin_at_weight_zero() -> None:
     cells = population(lower=0.0, upper=2.0, lower_spread=0.3, floor=0.0)
     assert (cells["lower"] == 0).all()
     assert_moments(cells["upper"], 2.0, 0.0)
+
+
+def test_a_reset_outside_the_bounds_is_refused_with_these() -> None:
+    with pytest.raises(InputError, match=r"reset_weight: 5 is outside the bounds of the weight, 0 to 2"):
+        load_card("pcm_gst", {"reset_weight": 5.0})
