@@ -5,11 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
+from analogdp import registry
+from analogdp.devices import DeviceCard
 from analogdp.reports.cells import CrossbarSummary, WireLoss
 from analogdp.reports.source import RunFiles
 from analogdp.reports.style import count, number, percent, quantity
+from analogdp.scenario.quantities import symbol
+from analogdp.scenario.settings import Settings
 
 _CARD_TEXTS = ("name", "model", "description", "material", "source", "note")
 
@@ -117,9 +121,10 @@ def card_rows(card: Mapping[str, Any]) -> Iterator[Row]:
         if isinstance(card.get(name), int | float):
             yield Row(label, quantity(float(card[name]), "S"))
     rest = {name: value for name, value in card.items() if name not in (*_CARD_TEXTS, "low", "high", "parameters")}
-    yield from _flat(rest)
-    parameters = card.get("parameters")
-    yield from _flat(parameters if isinstance(parameters, Mapping) else {})
+    yield from _flat(rest, units=_units(DeviceCard))
+    parameters, model = card.get("parameters"), str(card.get("model"))
+    units = _units(registry.devices.get(model).Settings) if model in registry.devices else {}
+    yield from _flat(parameters if isinstance(parameters, Mapping) else {}, units=units)
 
 
 def provenance_rows(run: RunFiles) -> Iterator[Row]:
@@ -153,12 +158,29 @@ def file_rows(run: RunFiles) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[Row]:
+def _flat(values: Mapping[str, Any], prefix: str = "", units: Mapping[str, str] | None = None) -> Iterator[Row]:
     for name, value in values.items():
+        path = f"{prefix}{name}"
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flat(value, f"{path}.", units)
+        elif units and path in units and isinstance(value, int | float):
+            yield Row(path, quantity(float(value), units[path]))
         else:
-            yield Row(f"{prefix}{name}", "none" if value is None else str(value))
+            yield Row(path, "none" if value is None else str(value))
+
+
+def _units(settings: type[Settings], prefix: str = "") -> dict[str, str]:
+    """Units of the quantities of a section and of the sections in it, by their paths."""
+    found: dict[str, str] = {}
+    for name, field in settings.model_fields.items():
+        types = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
+        for kind in types:
+            if issubclass(kind, Settings):
+                found |= _units(kind, f"{prefix}{name}.")
+        unit = symbol([*field.metadata, *(part for kind in get_args(field.annotation) for part in get_args(kind)[1:])])
+        if unit is not None:
+            found[f"{prefix}{name}"] = unit
+    return found
 
 
 def _duration(manifest: Mapping[str, Any]) -> str | None:

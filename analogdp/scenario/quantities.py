@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any
@@ -84,6 +85,28 @@ _NAMES = {
     "kelvin": "a temperature",
     "dimensionless": "a ratio without dimension",
 }
+
+
+_SYMBOLS = {
+    "second": "s",
+    "hertz": "Hz",
+    "volt": "V",
+    "siemens": "S",
+    "ohm": "Ω",
+    "ampere": "A",
+    "joule": "J",
+    "watt": "W",
+    "meter": "m",
+    "kelvin": "K",
+}
+
+
+def symbol(metadata: Sequence[Any]) -> str | None:
+    """The unit of a field with this metadata, as it is written behind numbers; None if it has none."""
+    schemas = (part.json_schema or {} for part in metadata if isinstance(part, WithJsonSchema))
+    described = [str(schema.get("description", "")) for schema in schemas]
+    known = (own for unit, own in _SYMBOLS.items() if any(text.startswith(f"{_NAMES[unit]}: ") for text in described))
+    return next(known, None)
 
 
 def _annotation(unit: str) -> Any:
