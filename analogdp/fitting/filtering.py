@@ -29,6 +29,8 @@ from analogdp.fitting.traces import Trace, Values
 Indices = NDArray[np.int64]
 
 _GRID = 161
+_FURTHEST = 100.0
+"""Move of one pulse in weights that any larger one is as good as: both end at a bound."""
 _SMALLEST, _RESOLUTION = 1e-5, 1e-4
 """Standard deviations in weights that stand for none, of a step and of a read: no bench reads a cell at its bound more finely."""
 
@@ -87,7 +89,8 @@ class LawTable:
         one, both = torch.ones_like(weights), []
         for rising, name in ((0.0, "step_down"), (1.0, "step_up")):
             both.append(torch.stack(device.change(weights, full[name], one, full, one * rising)).numpy())
-        nodes = np.stack(both, axis=1)
+        # A law that a search only tries may leave what a float can say.
+        nodes = np.clip(np.nan_to_num(np.stack(both, axis=1)), -_FURTHEST, _FURTHEST)
         rises = np.diff(nodes, axis=-1)
         # A weight at the upper bound goes on from the last node as from the one before it.
         rises = np.concatenate((rises, rises[..., -1:]), axis=-1)

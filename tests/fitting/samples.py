@@ -14,7 +14,7 @@ from analogdp.fitting.goodness import Fit, fitted
 LOW, HIGH = 20e-6, 80e-6
 POPULATION = {"step_spread": 0.2, "upper_spread": 0.1, "lower_spread": 0.1, "cycle_noise": 0.3, "write_noise": 0.5}
 TRUTHS: dict[str, dict[str, Any]] = {
-    "constant": {"step": 0.04, "asymmetry": 0.1, **POPULATION},
+    "constant": {"step": 0.06, "asymmetry": 0.1, **POPULATION},
     "linear": {"step": 0.05, "slope_up": 0.5, "slope_down": 0.7, **POPULATION},
     "soft_bounds": {"step": 0.08, "asymmetry": 0.1, "asymmetry_spread": 0.05, **POPULATION},
     "exponential": {

@@ -130,6 +130,6 @@ def test_all_models_are_asked_for_by_one_word():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["constant", "soft_bounds", "exponential", "piecewise"])
+@pytest.mark.parametrize("model", ["soft_bounds", "exponential", "piecewise"])
 def test_the_true_model_is_found_among_all(model):
     assert compare(list(FAMILIES), traces(model))[0].model == model
