@@ -245,4 +245,5 @@ def _writes(scenario: Scenario, history: History) -> Part:
         return part(None, 0.0, None, "not stated: this run did not add it up")
     voltages = f"pulses of {pulse.up:g} V up and {pulse.down:g} V down for {pulse.width:g} s, {pulse.shape}"
     time = f"; {history.pulses:.4g} pulses, at most as long as one after the other"
-    return part(history.write_energy, 0.0, history.pulses * pulse.width, voltages + time)
+    limits = "; of the written cells alone: not those on their lines, resets or programming"
+    return part(history.write_energy, 0.0, history.pulses * pulse.width, voltages + time + limits)

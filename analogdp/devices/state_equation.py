@@ -289,9 +289,9 @@ class StateEquationDevice(DeviceModel):
         )
         return up, down
 
-    @property
+    @cached_property
     def increment(self) -> float:
-        """Half of what an up and a down pulse at the nominal mid conductance are apart, in siemens."""
+        """Half of what an up and a down pulse at the nominal mid conductance are apart, in siemens; looked up once."""
         return (self._change(self._up) - self._change(self._down)) / 2
 
     @property

@@ -372,9 +372,12 @@ class Crossbar(Synapse):
         scheme, tile = self.settings.write.half_select, self.settings.tile
         assert scheme is not None
         up, down = self.device.disturbance(scheme)
-        expected = exposures(tally.raised, tile, scheme) * up
-        if not self.device.unidirectional:
-            expected.sub_(exposures(tally.lowered, tile, scheme), alpha=down)
+        along, against = exposures(tally.raised, tile, scheme)
+        if self.device.unidirectional:
+            expected = (along + against) * up
+        else:
+            lowered, raised = exposures(tally.lowered, tile, scheme)
+            expected = (along + raised).mul_(up).sub_(lowered.add_(against), alpha=down)
         if not self.device.fractional:
             expected.add_(stream.child("rounding").uniform(tuple(expected.shape[1:]))).floor_()
         self.device.pulse(self._state(slice(self.outputs)), expected, stream.child("pulses"))

@@ -8,25 +8,29 @@ import torch
 from torch import Tensor
 
 
-def exposures(pulses: Tensor, tile: tuple[int, int] | None, scheme: Literal["half", "third"]) -> Tensor:
+def exposures(pulses: Tensor, tile: tuple[int, int] | None, scheme: Literal["half", "third"]) -> tuple[Tensor, Tensor]:
     """How many pulses of a part of the write voltage every cell sees that are meant for others of its tile.
 
-    With V/2 these are the other cells of a written cell's two lines; with V/3 all others of its tile.
+    With V/2 the other cells of a written cell's two lines see it. With V/3 these do, too, and all cells on neither line see it
+    the other way round: lines that are not selected are at V/3 and 2V/3, and a cell lies between two of them.
 
     Args:
         pulses: how many pulses each cell gets itself, not negative, ``(chips, cells, out, in)``.
         tile: most word lines and bit lines of a tile, or None for one array.
         scheme: of biasing the lines that are not selected.
+
+    Returns:
+        Pulses of the same sign as those of the written cells, and of the opposite one, of the shape of ``pulses``.
     """
     outputs, inputs = pulses.shape[-2:]
     rows, columns = tile or (inputs, outputs)
-    seen = torch.empty_like(pulses)
+    along, against = torch.empty_like(pulses), torch.zeros_like(pulses)
     for first_output in range(0, outputs, columns):
         for first_input in range(0, inputs, rows):
             place = (..., slice(first_output, first_output + columns), slice(first_input, first_input + rows))
             own = pulses[place]
+            lines = own.sum(-1, keepdim=True) + own.sum(-2, keepdim=True)
+            along[place] = lines - 2 * own
             if scheme == "third":
-                seen[place] = own.sum((-2, -1), keepdim=True) - own
-            else:
-                seen[place] = own.sum(-1, keepdim=True) + own.sum(-2, keepdim=True) - 2 * own
-    return seen
+                against[place] = own.sum((-2, -1), keepdim=True) - lines + own
+    return along, against

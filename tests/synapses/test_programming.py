@@ -174,7 +174,9 @@ def test_cells_on_the_lines_of_a_written_one_are_disturbed(
 
 
 def test_a_third_of_the_voltage_disturbs_all_cells_of_the_tile(monkeypatch: pytest.MonkeyPatch) -> None:
-    moved = disturbed("third", 1.0, monkeypatch)
-    written = torch.zeros_like(moved, dtype=torch.bool)
-    written[3:6, 0:5] = True
-    assert torch.equal(moved != 0, written)
+    expected = torch.zeros(6, 9, dtype=torch.float64)
+    expected[
+        3:6, 0:5
+    ] = -20  # The other way round on lines that are not selected, where a step down is twice as large here.
+    expected[4, 0:5] = expected[3:6, 1] = 10
+    assert torch.equal(disturbed("third", 1.0, monkeypatch), expected)
