@@ -17,7 +17,7 @@ from analogdp.scenario.schema import SynapseSettings
 from analogdp.streams import Stream
 from analogdp.synapses.base import ConductanceTable, LocalUpdate, Synapse, UpdateReport
 from analogdp.synapses.converters import BACKWARD, FORWARD
-from analogdp.synapses.disturb import exposures
+from analogdp.synapses.disturb import disturbing_pulses
 from analogdp.synapses.mapping import Mapping
 from analogdp.synapses.parts import ProgrammingSettings
 from analogdp.synapses.patches import Patch, few_written, lines_of
@@ -369,15 +369,9 @@ class Crossbar(Synapse):
 
     def _disturb(self, tally: Tally, stream: Stream) -> None:
         """Let cells see the part of the voltage that pulses for others on their lines put across them."""
-        scheme, tile = self.settings.write.half_select, self.settings.tile
+        scheme = self.settings.write.half_select
         assert scheme is not None
-        up, down = self.device.disturbance(scheme)
-        along, against = exposures(tally.raised, tile, scheme)
-        if self.device.unidirectional:
-            expected = (along + against) * up
-        else:
-            lowered, raised = exposures(tally.lowered, tile, scheme)
-            expected = (along + raised).mul_(up).sub_(lowered.add_(against), alpha=down)
+        expected = disturbing_pulses(self.device, tally.raised, tally.lowered, self.settings.tile, scheme)
         if not self.device.fractional:
             expected.add_(stream.child("rounding").uniform(tuple(expected.shape[1:]))).floor_()
         self.device.pulse(self._state(slice(self.outputs)), expected, stream.child("pulses"))

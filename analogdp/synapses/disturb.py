@@ -7,8 +7,31 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from analogdp.devices import DeviceModel
 
-def exposures(pulses: Tensor, tile: tuple[int, int] | None, scheme: Literal["half", "third"]) -> tuple[Tensor, Tensor]:
+Scheme = Literal["half", "third"]
+
+
+def disturbing_pulses(
+    device: DeviceModel, raised: Tensor, lowered: Tensor, tile: tuple[int, int] | None, scheme: Scheme
+) -> Tensor:
+    """Full pulses, or parts of one, that the pulses for other cells are worth to every cell; signs are directions.
+
+    Args:
+        device: knows what a part of the voltage does.
+        raised, lowered: pulses of every cell in each direction, not negative, ``(chips, cells, out, in)``.
+        tile: most word lines and bit lines of a tile, or None for one array.
+        scheme: of biasing the lines that are not selected.
+    """
+    up, down = device.disturbance(scheme)
+    along, against = exposures(raised, tile, scheme)
+    if device.unidirectional:
+        return (along + against) * up
+    further_down, further_up = exposures(lowered, tile, scheme)
+    return (along + further_up).mul_(up).sub_(further_down.add_(against), alpha=down)
+
+
+def exposures(pulses: Tensor, tile: tuple[int, int] | None, scheme: Scheme) -> tuple[Tensor, Tensor]:
     """How many pulses of a part of the write voltage every cell sees that are meant for others of its tile.
 
     With V/2 the other cells of a written cell's two lines see it. With V/3 these do, too, and all cells on neither line see it
