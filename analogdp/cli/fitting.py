@@ -10,6 +10,7 @@ import typer
 
 from analogdp.cli.output import check_file, tell
 from analogdp.cli.tables import table
+from analogdp.errors import InputError
 
 
 def fit_device(
@@ -70,6 +71,8 @@ def sample_traces(
     from analogdp.fitting import write_traces
 
     check_file(file, ".csv")
+    if file.exists():
+        raise InputError(f"{file} is there already and may be a measurement: choose another name, or remove it first")
     traces = sample(load_card(card), devices, sweeps, pulses, seed)
     write_traces(file, traces)
     typer.echo(f"{len(traces)} devices, {sum(len(trace.directions) for trace in traces)} pulses: {file}")

@@ -109,3 +109,12 @@ def test_the_same_seed_gives_the_same_file(analogdp, tmp_path):
         analogdp("sample-traces", name, "--devices", 2, "--sweeps", 1, "--pulses", 10, "--seed", seed)
     first, second, third = ((tmp_path / name).read_text() for name in ("a.csv", "b.csv", "c.csv"))
     assert first == second != third
+
+
+def test_a_file_that_may_be_a_measurement_is_not_overwritten(analogdp, tmp_path):
+    path = tmp_path / "measured.csv"
+    path.write_text("precious")
+    code, _, message = analogdp("sample-traces", path)
+    assert code == 2
+    assert "is there already" in message
+    assert path.read_text() == "precious"
