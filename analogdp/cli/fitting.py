@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from analogdp.cli.output import check_file, tell
+from analogdp.cli.output import check_file, make_folder, tell
 from analogdp.cli.tables import table
 from analogdp.errors import InputError
 
@@ -43,8 +43,10 @@ def fit_device(
         ".json": out / f"{called}.json",
     }
     for suffix, path in files.items():
-        check_file(path, suffix)
+        if path.parent != out:
+            check_file(path, suffix)
     traces = read_traces(pulses, unit)
+    make_folder(out)
     fits = compare(models, traces, lambda each: tell(f"fitting {each}", sys.stderr))
     best = fits[0]
     made = card_of(best, called, pulses.name, material, source)

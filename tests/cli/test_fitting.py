@@ -49,7 +49,6 @@ def test_a_fit_writes_a_card_a_picture_and_all_numbers(analogdp, sample, tmp_pat
 
 
 def test_the_files_go_where_they_are_asked_to(analogdp, sample, tmp_path):
-    (tmp_path / "out").mkdir()
     options = ("--out", "out", "--card", "there.yaml", "--plot", "there.png", "--name", "other")
     assert analogdp("fit-device", sample, "--model", "constant", *options)[0] == 0
     assert load_card(tmp_path / "there.yaml").name == "other"
@@ -62,7 +61,8 @@ def test_the_files_go_where_they_are_asked_to(analogdp, sample, tmp_path):
     [
         (("--model", "soft"), "unknown model 'soft'"),
         (("--card", "card.txt"), "ends in .yaml"),
-        (("--out", "nowhere"), "there is no folder"),
+        (("--out", "mine.csv"), "cannot make the folder"),
+        (("--plot", "nowhere/mine.png"), "there is no folder"),
         (("--unit", "uS"), "leave one of them out"),
         (("--name", "two words"), "name"),
     ],
