@@ -42,8 +42,8 @@ def fit_device(
         ".png": plot or out / f"{called}.png",
         ".json": out / f"{called}.json",
     }
-    for suffix, path in files.items():
-        if path.parent != out:
+    for suffix, path in ((".yaml", card), (".png", plot)):
+        if path is not None:
             check_file(path, suffix)
     traces = read_traces(pulses, unit)
     make_folder(out)
