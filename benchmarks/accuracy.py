@@ -149,7 +149,7 @@ def neurons(pool: Pool) -> dict[str, object]:
 
 
 def devices(pool: Pool) -> dict[str, object]:
-    """All device cards with the quickstart's neurons, noise, mismatch and converters."""
+    """The eight cards that settings were searched for, with the quickstart's neurons, noise, mismatch and converters."""
     reached = pool(device.training() for device in DEVICES)
     names = [own.card for own in DEVICES]
     sources = [load_card(name).source for name in names]
