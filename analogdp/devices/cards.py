@@ -159,7 +159,7 @@ class DeviceCard(Settings):
 
     def write_passes(self) -> int:
         """Elementwise passes over all cells that a write costs, roughly."""
-        return self.parameters.write_passes * (1 if self.imperfections == Imperfections() else 2)
+        return self.parameters.write_passes * (1 if self.imperfections == Imperfections() else 4)
 
     def tensors_per_cell(self) -> int:
         """How many numbers of single precision describe one cell."""
