@@ -89,19 +89,11 @@ def ablate(
         if own is not None
     ]
     watcher.begins(folder, len(work))
-    outcomes: dict[str, dict[int, Outcome]] = {variant.name: {} for variant, _ in planned}
-    metrics: set[Metric] = set()
     try:
-        for job, outcome, metric in _all(work, jobs, watcher):
-            if job.variant == "full" and outcome.status == "refused":
-                raise InputError(outcome.reason)
-            outcomes[job.variant][job.scenario.seed] = outcome
-            if metric is not None:
-                metrics.add(metric)
-            watcher.run_ended(job.variant, outcome)
+        outcomes, metrics = _carried_out(work, jobs, watcher)
     except (Interrupted, KeyboardInterrupt) as error:
         raise Interrupted(f"the ablation was stopped; to go on, repeat it with --out {folder}") from error
-    variants = tuple(_concluded(variant, outcomes[variant.name], numbers) for variant, _ in planned)
+    variants = tuple(_concluded(variant, outcomes.get(variant.name, {}), numbers) for variant, _ in planned)
     found = Ablation(
         scenario=scenario.name,
         metric="test_loss" if "test_loss" in metrics else "test_accuracy",
@@ -112,6 +104,26 @@ def ablate(
     write_text(folder / RESULTS, found.to_json())
     save_picture(folder / PICTURE, draw_ablation(found))
     return found
+
+
+def _carried_out(
+    work: Sequence[_Job], jobs: int, watcher: Campaign
+) -> tuple[dict[str, dict[int, Outcome]], set[Metric]]:
+    """What came of all runs, by variant and seed, and what they were measured by.
+
+    Raises:
+        InputError: the scenario as it is cannot be simulated here.
+    """
+    outcomes: dict[str, dict[int, Outcome]] = {}
+    metrics: set[Metric] = set()
+    for job, outcome, metric in _all(work, jobs, watcher):
+        if job.variant == "full" and outcome.status == "refused":
+            raise InputError(outcome.reason)
+        outcomes.setdefault(job.variant, {})[job.scenario.seed] = outcome
+        if metric is not None:
+            metrics.add(metric)
+        watcher.run_ended(job.variant, outcome)
+    return outcomes, metrics
 
 
 def _concluded(variant: Variant, outcomes: dict[int, Outcome], seeds: Sequence[int]) -> Variant:

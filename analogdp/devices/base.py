@@ -39,6 +39,16 @@ class DeviceSettings(Settings):
 
     write_passes: ClassVar[int] = 120
 
+    read_noise: Ratio = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="standard deviation of each read, relative to the nominal conductance range",
+    )
+    read_time: Time | None = Field(
+        default=None, gt=0, description="how long a read integrates that has this read noise; null: not known"
+    )
+
     def tensors_per_cell(self) -> int:
         """How many numbers describe one cell: its variables and its own parameters."""
         raise NotImplementedError(f"{type(self).__name__} does not say how many numbers describe a cell")
@@ -76,11 +86,13 @@ class DeviceModel(ABC):
 
     Attributes:
         Settings: the parameters that a device card gives for this model, with their ranges.
+        parameters: those of its card.
         low, high: the nominal conductance range in siemens.
         write_pulse: what its card says about the voltages of a write, or None.
     """
 
     Settings: ClassVar[type[DeviceSettings]]
+    parameters: DeviceSettings
 
     def __init__(self, low: float, high: float, write_pulse: WritePulse | None = None) -> None:
         self.low = low
@@ -186,9 +198,9 @@ class DeviceModel(ABC):
         """Nominal conductance in siemens that stands for weight zero against a fixed reference cell."""
 
     @property
-    @abstractmethod
     def read_noise(self) -> float:
         """Standard deviation in siemens that each read of a cell adds, independently of all other reads."""
+        return self.parameters.read_noise * (self.high - self.low)
 
     def read_variance(self, state: DeviceState) -> Tensor | None:
         """Variance in siemens^2 that a read of each cell has where cells differ; None if all have ``read_noise``."""
@@ -206,7 +218,7 @@ class DeviceModel(ABC):
     @property
     def read_time(self) -> float | None:
         """How many seconds a read integrates that has this read noise; None if the card does not say."""
-        return None
+        return self.parameters.read_time
 
     def reference(self, state: DeviceState, stream: Stream) -> Tensor:
         """Conductance in siemens of the fixed cell that each cell is read against; broadcasts to the cells' shape."""

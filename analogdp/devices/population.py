@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from analogdp.devices.base import DeviceSettings
-from analogdp.scenario.quantities import Ratio, Time
+from analogdp.scenario.quantities import Ratio
 from analogdp.streams import Stream
 
 _NARROWEST_RANGE = 1e-4
@@ -48,15 +48,6 @@ class PopulationSettings(DeviceSettings):
         ge=0,
         le=1000,
         description="what a read shows beside the stored w after a write, std in nominal steps",
-    )
-    read_noise: Ratio = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="standard deviation of each read, relative to the nominal conductance range",
-    )
-    read_time: Time | None = Field(
-        default=None, gt=0, description="how long a read integrates that has this read noise; null: not known"
     )
 
     unidirectional: bool = Field(

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.devices.base import DeviceModel, DeviceSettings, DeviceState, WritePulse
-from analogdp.scenario.quantities import Ratio, Time
 from analogdp.streams import Stream
 
 _STEPS = 1000
@@ -27,10 +26,6 @@ class ProgrammedSettings(DeviceSettings):
         le=1_000_000,
         description="equally spaced conductances that a cell can be programmed to; null: any in the range",
     )
-    read_noise: Ratio = Field(
-        default=0.0, ge=0, le=1, description="standard deviation of each read, relative to the range"
-    )
-    read_time: Time | None = Field(default=None, gt=0, description="how long such a read integrates; null: not known")
 
     def tensors_per_cell(self) -> int:
         """Target and actual conductance."""
@@ -49,6 +44,7 @@ class ProgrammedDevice(DeviceModel):
     """
 
     Settings: ClassVar[type[DeviceSettings]] = ProgrammedSettings
+    parameters: ProgrammedSettings
 
     def __init__(
         self, parameters: ProgrammedSettings, low: float, high: float, write_pulse: WritePulse | None = None
@@ -99,14 +95,6 @@ class ProgrammedDevice(DeviceModel):
     @property
     def zero(self) -> float:
         return (self.low + self.high) / 2
-
-    @property
-    def read_noise(self) -> float:
-        return self.parameters.read_noise * (self.high - self.low)
-
-    @property
-    def read_time(self) -> float | None:
-        return self.parameters.read_time
 
     def _allowed(self, wanted: Tensor) -> Tensor:
         """The nearest conductances that can be asked for."""

@@ -49,6 +49,7 @@ class PulsedDevice(DeviceModel):
     """
 
     Settings: ClassVar[type[DeviceSettings]] = PulsedSettings
+    parameters: PopulationSettings
     rests_at_bounds: ClassVar[bool] = False
     """Whether the mean step vanishes at the bound it leads to."""
 
@@ -161,14 +162,6 @@ class PulsedDevice(DeviceModel):
     @property
     def zero(self) -> float:
         return -self.floor * self.siemens
-
-    @property
-    def read_noise(self) -> float:
-        return self.parameters.read_noise * (self.high - self.low)
-
-    @property
-    def read_time(self) -> float | None:
-        return self.parameters.read_time
 
     def _keep_within_bounds(self, state: DeviceState) -> None:
         stored = state.variables["stored"]

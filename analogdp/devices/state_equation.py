@@ -15,7 +15,7 @@ from torch import Tensor
 from analogdp.devices.base import DeviceModel, DeviceSettings, DeviceState, WritePulse
 from analogdp.devices.passage import Passage
 from analogdp.errors import InputError, Problem
-from analogdp.scenario.quantities import Ratio, Time, Voltage
+from analogdp.scenario.quantities import Ratio, Voltage
 from analogdp.streams import Stream
 
 _PHASES = 64
@@ -53,12 +53,6 @@ class StateEquationSettings(DeviceSettings):
     cycle_noise: Ratio = Field(
         default=0.0, ge=0, le=10, description="standard deviation of what one pulse moves the state by, relative"
     )
-    read_noise: Ratio = Field(
-        default=0.0, ge=0, le=1, description="standard deviation of each read, relative to the conductance range"
-    )
-    read_time: Time | None = Field(
-        default=None, gt=0, description="how long a read integrates that has this read noise; null: not known"
-    )
 
     @field_validator("threshold_spread")
     @classmethod
@@ -88,6 +82,7 @@ class StateEquationDevice(DeviceModel):
     """
 
     Settings: ClassVar[type[DeviceSettings]] = StateEquationSettings
+    parameters: StateEquationSettings
 
     def __init__(self, parameters: StateEquationSettings, low: float, high: float, write_pulse: WritePulse) -> None:
         super().__init__(low, high, write_pulse)
@@ -297,14 +292,6 @@ class StateEquationDevice(DeviceModel):
     @property
     def zero(self) -> float:
         return (self.low + self.high) / 2
-
-    @property
-    def read_noise(self) -> float:
-        return self.parameters.read_noise * (self.high - self.low)
-
-    @property
-    def read_time(self) -> float | None:
-        return self.parameters.read_time
 
     def crossing_time(self) -> float:
         """Seconds that the slower of the two write pulses' flows needs for the middle half of the state's range."""

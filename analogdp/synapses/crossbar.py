@@ -158,8 +158,7 @@ class Crossbar(Synapse):
         self.refresh()
 
     def begin(self) -> None:
-        if self.views.sums is not None:
-            self.views.sums.begin()
+        self.views.begin()
 
     def calibrate(self, x: Tensor, e: Tensor) -> None:
         self.reader.calibrate(self.views.forward, x, FORWARD, self.views.sums)

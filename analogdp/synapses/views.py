@@ -116,6 +116,11 @@ class Views:
         out = torch.empty_like(self.forward.matrix)
         return self._mapping.weights(seen[:, :, :outputs], self._offset(seen, reference, outputs, "word_lines"), out)
 
+    def begin(self) -> None:
+        """Samples are presented: what was solved for others before does not matter to them."""
+        if self.sums is not None:
+            self.sums.begin()
+
     def forget(self) -> None:
         """The fixed cells that others are read against may have been replaced."""
         self._fixed.clear()
