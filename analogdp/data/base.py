@@ -9,6 +9,7 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.scenario.schema import DataSettings
+from analogdp.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,19 @@ class Dataset:
             return inputs.to(torch.float32), targets, labels
 
         return cls(name, *part(*train), *part(*test), classes)
+
+    def training(self, rows: Tensor, stream: Stream) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Training samples as a network is shown them.
+
+        Args:
+            rows: their indices ``(batch,)``, where the samples live.
+            stream: at this presentation's index, of whatever is done to samples at random.
+
+        Returns:
+            inputs ``(1, batch, inputs)``, targets ``(1, batch, outputs)``, and labels ``(batch,)`` or None for regression.
+        """
+        labels = None if self.train_labels is None else self.train_labels[rows]
+        return self.train_inputs[rows].unsqueeze(0), self.train_targets[rows].unsqueeze(0), labels
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Dataset:
         """The same samples on another device, inputs and targets as another floating-point type; labels stay int64."""

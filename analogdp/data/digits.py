@@ -31,6 +31,9 @@ class DigitsSettings(DataSettings):
     def sizes(self) -> tuple[int, int]:
         return 64, len(CLASSES)
 
+    def shape(self) -> tuple[int, ...]:
+        return 1, 8, 8
+
     def samples(self) -> tuple[int, int]:
         # Rounding in each class can move a few samples to either part.
         test = round(SAMPLES * self.test_fraction)

@@ -53,6 +53,9 @@ class IdxSettings(DataSettings):
     def sizes(self) -> tuple[int, int]:
         return SIDE * SIDE, 10
 
+    def shape(self) -> tuple[int, ...]:
+        return 1, SIDE, SIDE
+
     def samples(self) -> tuple[int, int]:
         limits = ((self.train_samples, self.train_limit), (self.test_samples, self.test_limit))
         train, test = (min(count, limit or count) for count, limit in limits)

@@ -263,8 +263,7 @@ class AlwaysOnTrainer(Epochs):
         epoch, number = divmod(update, self.updates_per_epoch)
         data, order, batch = self.dataset, self._order.of(epoch), self.settings.batch
         rows = order[torch.arange(number * batch, (number + 1) * batch, device=order.device) % len(order)]
-        labels = None if data.train_labels is None else data.train_labels[rows]
-        return data.train_inputs[rows].unsqueeze(0), data.train_targets[rows].unsqueeze(0), labels
+        return data.training(rows, self._stream.at(update).child("samples"))
 
     def _dwell(self) -> tuple[Tensor, UpdateReport | None]:
         """Let time pass; returns the errors a membrane time constant before the end, and what all writes cost."""

@@ -140,8 +140,8 @@ class Trainer(Epochs):
         if batch == 0 and epoch > 0:
             calibrate(self.simulation, self.dataset, self._beta)
         rows = self._batch(epoch, batch)
-        inputs, targets = self.dataset.train_inputs[rows].unsqueeze(0), self.dataset.train_targets[rows].unsqueeze(0)
         stream = self._stream.at(self.update)
+        inputs, targets, labels = self.dataset.training(rows, stream.child("samples"))
         self.simulation.watcher = self.watch(self.update)
         try:
             self.simulation.present(inputs, targets, self._beta, stream.child("settling"))
@@ -149,8 +149,7 @@ class Trainer(Epochs):
         finally:
             self.simulation.watcher = None
         loss = self.network.loss.value(settling.prediction, targets)
-        labels = self.dataset.train_labels
-        correct = None if labels is None else settling.prediction.argmax(-1) == labels[rows]
+        correct = None if labels is None else settling.prediction.argmax(-1) == labels
         report = self._updater.apply(self._local_updates(inputs, settling), stream.child("writing"))
         self._pass_time(settling.chip_steps * len(rows), stream)
         self._interval.add(loss, correct, settling, report)

@@ -34,6 +34,10 @@ class DataSettings(Settings, ABC):
     def sizes(self) -> tuple[int, int]:
         """Numbers in an input and in a target."""
 
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input: ``(channels, height, width)`` of images, else ``(numbers,)``."""
+        return (self.sizes()[0],)
+
     @abstractmethod
     def samples(self) -> tuple[int, int]:
         """Training and test samples, at most; the files themselves are not looked at."""
