@@ -12,7 +12,7 @@ from torch import Tensor
 from analogdp import registry
 from analogdp.analysis.energy import Schedule, conversions, line_conductance, read_power
 from analogdp.analysis.report import EnergyReport, Part
-from analogdp.data import Dataset
+from analogdp.data import Dataset, Samples
 from analogdp.dynamics import Clock, Settling, Simulation
 from analogdp.dynamics.axons import AxonSettings
 from analogdp.learning.always_on import AlwaysOnSettings
@@ -110,14 +110,14 @@ def _steps(scenario: Scenario, clock: Clock, history: History) -> float | None:
 def _present(
     simulation: Simulation,
     scenario: Scenario,
-    inputs: Tensor,
-    targets: Tensor | None,
+    samples: Samples,
+    targets: Samples | None,
     nudging: float,
     steps: float | None,
 ) -> Presentation:
     """Settle the first samples; ``steps`` that each takes on average, if that is known better."""
     clock, network = simulation.clock, simulation.network
-    inputs = inputs[:SAMPLES].unsqueeze(0)
+    inputs = samples[:SAMPLES].unsqueeze(0)
     simulation.present(inputs, None if targets is None else targets[:SAMPLES].unsqueeze(0), nudging)
     settling = simulation.settle()
     pairs = list(zip(network.neurons, settling.state, strict=True))

@@ -1,50 +1,67 @@
-"""What a data set is: training and test samples as tensors, the same whichever source they came from."""
+"""What a data set is: training and test samples, the same whichever source they came from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from analogdp import registry
-from analogdp.scenario.schema import DataSettings
+from analogdp.data.augmentation import Augmentation
+from analogdp.data.samples import Samples
 from analogdp.streams import Stream
+
+Part = tuple[Samples | Tensor | NDArray[Any], Tensor]
+"""Inputs ``(samples, ...)`` as :meth:`Samples.of` takes them, and labels ``(samples,)``."""
+
+_AS_THEY_ARE = Augmentation()
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and test samples.
+    """Training and test samples. Tensors and arrays that it is made of become :class:`Samples`.
 
     Attributes:
         name: as a scenario names it.
-        train_inputs, test_inputs: ``(samples, inputs)``; images as brightness from 0 to 1.
-        train_targets, test_targets: wanted outputs ``(samples, outputs)``; for classes 1 for the right one, else 0.
+        train_inputs, test_inputs: ``(samples, inputs)``; images as brightness from 0 to 1, unless they are normalised.
+        train_targets, test_targets: wanted outputs ``(samples, outputs)``; for classes 1 for the right one, else 0; for two
+            classes that share one output, the number of the class.
         train_labels, test_labels: the class of each sample, int64 ``(samples,)``, or None for regression.
-        classes: what each output stands for, or None for regression.
+        classes: what the labels stand for, or None for regression.
+        shape: of one input, such as ``(channels, height, width)``; by default ``(inputs,)``.
+        augmentation: what is done to training samples when they are shown.
     """
 
     name: str
-    train_inputs: Tensor
-    train_targets: Tensor
+    train_inputs: Samples
+    train_targets: Samples
     train_labels: Tensor | None
-    test_inputs: Tensor
-    test_targets: Tensor
+    test_inputs: Samples
+    test_targets: Samples
     test_labels: Tensor | None
     classes: tuple[str, ...] | None = None
+    shape: tuple[int, ...] = ()
+    augmentation: Augmentation = _AS_THEY_ARE
+
+    def __post_init__(self) -> None:
+        for name in ("train_inputs", "train_targets", "test_inputs", "test_targets"):
+            object.__setattr__(self, name, Samples.of(getattr(self, name)))
+        if not self.shape:
+            object.__setattr__(self, "shape", (self.train_inputs.features,))
 
     @classmethod
     def of_classes(
-        cls, name: str, classes: tuple[str, ...], train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]
+        cls, name: str, classes: tuple[str, ...], train: Part, test: Part, shape: tuple[int, ...] = ()
     ) -> Dataset:
-        """A classification data set from (inputs, labels) of its two parts; inputs become float32."""
+        """A classification data set from (inputs, labels) of its two parts, with an output for each class."""
 
-        def part(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def part(inputs: Samples | Tensor | NDArray[Any], labels: Tensor) -> tuple[Samples, Samples, Tensor]:
             labels = labels.to(torch.int64)
-            targets = torch.nn.functional.one_hot(labels, len(classes)).to(torch.float32)
-            return inputs.to(torch.float32), targets, labels
+            return Samples.of(inputs), Samples.one_hot(labels, len(classes)), labels
 
-        return cls(name, *part(*train), *part(*test), classes)
+        return cls(name, *part(*train), *part(*test), classes, shape)
 
     def training(self, rows: Tensor, stream: Stream) -> tuple[Tensor, Tensor, Tensor | None]:
         """Training samples as a network is shown them.
@@ -56,8 +73,21 @@ class Dataset:
         Returns:
             inputs ``(1, batch, inputs)``, targets ``(1, batch, outputs)``, and labels ``(batch,)`` or None for regression.
         """
+        raw, augmentation = self.train_inputs.unscaled(rows), self.augmentation
+        if augmentation.moves:
+            raw = augmentation.moved(raw, self.shape, stream)
+        inputs = augmentation.noisy(self.train_inputs.scaled(raw), stream)
         labels = None if self.train_labels is None else self.train_labels[rows]
-        return self.train_inputs[rows].unsqueeze(0), self.train_targets[rows].unsqueeze(0), labels
+        return inputs.unsqueeze(0), self.train_targets[rows].unsqueeze(0), labels
+
+    @staticmethod
+    def correct(outputs: Tensor, labels: Tensor) -> Tensor:
+        """Whether outputs ``(..., outputs)`` mean the labels ``(...)``.
+
+        The largest output is the class that is meant; a single output means the second of two classes above 1/2.
+        """
+        meant = outputs.argmax(-1) if outputs.shape[-1] > 1 else outputs[..., 0] > 0.5
+        return meant == labels
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Dataset:
         """The same samples on another device, inputs and targets as another floating-point type; labels stay int64."""
@@ -74,14 +104,4 @@ class Dataset:
     def __repr__(self) -> str:
         samples, inputs = self.train_inputs.shape
         sizes = f"{samples} training and {len(self.test_inputs)} test samples"
-        return f"Dataset({self.name}: {sizes}, {inputs} inputs, {self.train_targets.shape[1]} outputs)"
-
-
-def load(settings: DataSettings, seed: int) -> Dataset:
-    """The data set that a scenario's ``data`` section names; ``seed`` decides how it is split, if it is.
-
-    Raises:
-        InputError: its files are missing or damaged; the message says what to put where.
-    """
-    dataset: Dataset = registry.datasets.get(settings.name).load(settings, seed)
-    return dataset
+        return f"Dataset({self.name}: {sizes}, {inputs} inputs, {self.train_targets.features} outputs)"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from analogdp import registry
+from analogdp.data import Samples
 from analogdp.dynamics.clocks import Clock
 from analogdp.dynamics.continuous import Continuous
 from analogdp.dynamics.integrators import ExponentialEuler
@@ -23,7 +24,9 @@ SAMPLES, CHIPS = 4, 8
 """How many samples and chips are looked at; each further one costs as much again."""
 
 
-def refuse_unstable_step(clock: Clock, network: Network, inputs: Tensor, labels: Tensor, beta: float) -> None:
+def refuse_unstable_step(
+    clock: Clock, network: Network, inputs: Samples | Tensor, labels: Samples | Tensor, beta: float
+) -> None:
     """Refuse a time step at which small deviations from where the network settles would grow.
 
     The Jacobian is that of the nudged network with its present weights, settled for a few samples.

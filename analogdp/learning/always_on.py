@@ -207,7 +207,7 @@ class AlwaysOnTrainer(Epochs):
         field = self.simulation.field
         prediction = field.prediction(field.output_drive)
         loss = self.network.loss.value(prediction, targets)
-        correct = None if labels is None else prediction.argmax(-1) == labels
+        correct = None if labels is None else self.dataset.correct(prediction, labels)
         self._sums.add(loss, correct, self._before.drift(), earlier, self._errors(), report, self._messages())
         self.update += 1
         accuracy = None if correct is None else float(correct.to(loss.dtype).mean())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from analogdp.data import Dataset, Samples
 from analogdp.dynamics import Settling, Simulation
 from analogdp.streams import Stream
 from analogdp.synapses.base import UpdateReport
@@ -33,8 +34,8 @@ class Evaluation:
 
 def evaluate(
     simulation: Simulation,
-    inputs: Tensor,
-    targets: Tensor,
+    inputs: Samples,
+    targets: Samples,
     labels: Tensor | None,
     stream: Stream | None,
     quiet: bool = False,
@@ -58,7 +59,7 @@ def evaluate(
         output = network.neurons[-1].upward(simulation.settle().state[-1])
         loss += network.loss.value(output, targets[rows].unsqueeze(0)).sum(1)
         if labels is not None:
-            correct += (output.argmax(-1) == labels[rows]).sum(1)
+            correct += Dataset.correct(output, labels[rows]).sum(1)
     return Evaluation(loss / len(inputs), None if labels is None else correct / len(inputs))
 
 

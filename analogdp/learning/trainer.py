@@ -149,7 +149,7 @@ class Trainer(Epochs):
         finally:
             self.simulation.watcher = None
         loss = self.network.loss.value(settling.prediction, targets)
-        correct = None if labels is None else settling.prediction.argmax(-1) == labels
+        correct = None if labels is None else self.dataset.correct(settling.prediction, labels)
         report = self._updater.apply(self._local_updates(inputs, settling), stream.child("writing"))
         self._pass_time(settling.chip_steps * len(rows), stream)
         self._interval.add(loss, correct, settling, report)

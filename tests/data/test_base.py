@@ -16,8 +16,8 @@ def small():
 
 
 def test_classes_become_one_hot_targets(small):
-    assert small.train_targets.tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1]]
-    assert small.test_targets.tolist() == [[0, 1, 0]]
+    assert small.train_targets[:].tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1]]
+    assert small.test_targets[:].tolist() == [[0, 1, 0]]
     assert (small.train_inputs.dtype, small.train_labels.dtype, small.test_labels.dtype) == (
         torch.float32,
         torch.int64,

@@ -13,11 +13,11 @@ def test_a_noise_free_test_is_the_forward_pass(make_network, make_scenario):
     network, data = make_network((64, 12, 10), chips=2), load(make_scenario().data, 0).to("cpu", torch.float64)
     simulation = Simulation(network, Continuous(ExponentialEuler, 0.5e-6, 200, tolerance=1e-10))
     got = evaluate(simulation, data.test_inputs, data.test_targets, data.test_labels, stream=None)
-    x = data.test_inputs.unsqueeze(0)
+    x = data.test_inputs[:].unsqueeze(0)
     for index, layer in enumerate(network.layers):
         x = x @ network.synapses[index].weights.mT + layer.bias
         x = torch.relu(x) if index == 0 else x
-    expected = ((x - data.test_targets) ** 2).sum(-1).mean(1) / 2
+    expected = ((x - data.test_targets[:]) ** 2).sum(-1).mean(1) / 2
     torch.testing.assert_close(got.loss, expected, rtol=1e-8, atol=0)
     assert torch.equal(got.accuracy, (x.argmax(-1) == data.test_labels).double().mean(1))
 

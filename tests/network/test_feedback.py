@@ -256,7 +256,7 @@ def test_read_noise_of_a_path_is_that_of_its_own_read(make_scenario):
     scenario = make_scenario((64, 400, 10), synapse=crossbar(device), feedback="random", dynamics={"dt": "0.2 us"})
     trainer = make_trainer(scenario)
     simulation, path = trainer.simulation, trainer.network.feedback_paths[1]
-    inputs, labels = trainer.dataset.train_inputs[None, :20], trainer.dataset.train_targets[None, :20]
+    inputs, labels = trainer.dataset.train_inputs[:20][None], trainer.dataset.train_targets[:20][None]
     simulation.present(inputs, labels, 0.5, Stream(1, "settling", dtype=torch.float64))
     simulation.advance(10)
     field = simulation.field

@@ -107,7 +107,7 @@ def watched(scenario: Scenario, folder: Path) -> tuple[Simulation, list[list[Ten
     simulation = trainer.simulation
     simulation.watcher = own.begin(0)
     stream = Stream(1, "test", network.chip_indices, dtype=network.dtype)
-    inputs, targets = trainer.dataset.train_inputs[None, :4], trainer.dataset.train_targets[None, :4]
+    inputs, targets = trainer.dataset.train_inputs[:4][None], trainer.dataset.train_targets[:4][None]
     simulation.present(inputs, targets, 0.5, stream)
     states = [[layer.clone() for layer in simulation.state]]
     for _ in range(7):
