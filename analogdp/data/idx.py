@@ -1,54 +1,35 @@
-"""MNIST and Fashion-MNIST from their four IDX files, as they are distributed; nothing is ever downloaded."""
+"""MNIST and Fashion-MNIST from their four IDX files, as they are distributed."""
 
 from __future__ import annotations
 
 import gzip
-import os
 import zlib
 from math import prod
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from analogdp import registry
 from analogdp.data.base import Dataset
+from analogdp.data.download import DownloadSettings
 from analogdp.errors import InputError
-from analogdp.scenario.schema import DataSettings, Scenario
-
-DATA_VARIABLE = "ANALOGDP_DATA"
-"""Environment variable with the folder that holds a folder for each data set; ``--data-dir`` sets it for a command."""
+from analogdp.scenario.schema import DataSettings
 
 SIDE = 28
-BRIGHTEST = 255.0
 LARGEST_FILE = 1_000_000_000
 """Bytes of an unpacked file that are read at most: a thousand times less than a gzip bomb, twenty times MNIST."""
 
 _UNSIGNED_BYTE = 8
 
 
-class IdxSettings(DataSettings):
+class IdxSettings(DownloadSettings):
     """What the sections of both data sets have."""
 
-    folder: ClassVar[str]
-    train_samples: ClassVar[int] = 60_000
-    test_samples: ClassVar[int] = 10_000
-
-    directory: Path | None = Field(
-        default=None, strict=False, description=f"folder with the four IDX files; default: ${DATA_VARIABLE}/<data set>"
-    )
-    train_limit: int | None = Field(default=None, ge=1, description="use only the first so many training samples")
-    test_limit: int | None = Field(default=None, ge=1, description="use only the first so many test samples")
-
-    def resolved(self, scenario: Scenario) -> Self:
-        """With the folder named outright, so that a run can be resumed from anywhere."""
-        common = os.environ.get(DATA_VARIABLE)
-        if self.directory is None and common:
-            return self.model_copy(update={"directory": Path(common).resolve() / self.folder})
-        return self
+    train_samples = 60_000
+    test_samples = 10_000
 
     def sizes(self) -> tuple[int, int]:
         return SIDE * SIDE, 10
@@ -56,16 +37,22 @@ class IdxSettings(DataSettings):
     def shape(self) -> tuple[int, ...]:
         return 1, SIDE, SIDE
 
-    def samples(self) -> tuple[int, int]:
-        limits = ((self.train_samples, self.train_limit), (self.test_samples, self.test_limit))
-        train, test = (min(count, limit or count) for count, limit in limits)
-        return train, test
-
 
 class MnistSettings(IdxSettings):
-    """The MNIST section."""
+    """The MNIST section. The publisher's own server refuses requests; these are the mirrors in use."""
 
     folder = "mnist"
+    files = "the four IDX files of mnist (such as train-images-idx3-ubyte.gz)"
+    addresses = (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    )
+    checksums: ClassVar[dict[str, str]] = {
+        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+    }
     name: Literal["mnist"] = "mnist"
 
 
@@ -73,6 +60,17 @@ class FashionMnistSettings(IdxSettings):
     """The Fashion-MNIST section."""
 
     folder = "fashion-mnist"
+    files = "the four IDX files of fashion-mnist (such as train-images-idx3-ubyte.gz)"
+    addresses = (
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    )
+    checksums: ClassVar[dict[str, str]] = {
+        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+        "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+    }
     name: Literal["fashion_mnist"] = "fashion_mnist"
 
 
@@ -90,9 +88,8 @@ class IdxDataset:
     def load(cls, settings: DataSettings, seed: int) -> Dataset:
         """The published training and test parts, in their order."""
         assert isinstance(settings, IdxSettings)
-        directory = find_directory(settings.directory, settings.folder)
-        train = read_part(directory, "train", settings.train_limit)
-        test = read_part(directory, "t10k", settings.test_limit)
+        train = read_part(settings, "train", settings.train_limit)
+        test = read_part(settings, "t10k", settings.test_limit)
         return Dataset.of_classes(settings.name, cls.classes, train, test)
 
 
@@ -112,34 +109,16 @@ class FashionMnist(IdxDataset):
     classes = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 
-def find_directory(given: Path | None, folder: str) -> Path:
-    """The folder of a data set's files: the one given, or the one in the common data folder.
-
-    Raises:
-        InputError: it is not there, or no common data folder was named.
-    """
-    wanted = f"put the four IDX files of {folder} (such as train-images-idx3-ubyte.gz) there"
-    if given is None:
-        common = os.environ.get(DATA_VARIABLE)
-        if not common:
-            raise InputError(
-                f"data: {folder} lies in files, and it is not known where: name the folder that holds {folder}/ "
-                f"by --data-dir or ${DATA_VARIABLE}, or set data.directory; {wanted}"
-            )
-        given = Path(common) / folder
-    if not given.is_dir():
-        raise InputError(f"data: there is no folder {given}; {wanted}, or name another by --data-dir or data.directory")
-    return given
-
-
-def read_part(directory: Path, part: str, limit: int | None) -> tuple[Tensor, Tensor]:
-    """Images ``(samples, pixels)`` with brightness in [0, 1] and labels of the part ``train`` or ``t10k``.
+def read_part(settings: IdxSettings, part: str, limit: int | None) -> tuple[Tensor, Tensor]:
+    """Images ``(samples, pixels)``, bytes, and labels of the part ``train`` or ``t10k``.
 
     Raises:
         InputError: a file is missing, damaged, or does not fit the other.
     """
-    images_file = _find_file(directory, f"{part}-images-idx3-ubyte")
-    labels_file = _find_file(directory, f"{part}-labels-idx1-ubyte")
+    images_file, labels_file = (
+        settings.find_or_download((name, f"{name}.gz"), f"{name}.gz")
+        for name in (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte")
+    )
     images, labels = read_idx(images_file, 3), read_idx(labels_file, 1)
     if len(images) != len(labels):
         raise InputError(f"{images_file} has {len(images)} images, but {labels_file} has {len(labels)} labels")
@@ -147,8 +126,7 @@ def read_part(directory: Path, part: str, limit: int | None) -> tuple[Tensor, Te
         raise InputError(f"{images_file} has images of {tuple(images.shape[1:])} pixels; expected {SIDE} x {SIDE}")
     if len(labels) == 0 or labels.max() > 9:
         raise InputError(f"{labels_file} has no labels, or some beyond 0 to 9")
-    flat = images[:limit].reshape(-1, SIDE * SIDE).to(torch.float32)
-    return flat.div_(BRIGHTEST), labels[:limit].to(torch.int64)
+    return images[:limit].reshape(-1, SIDE * SIDE), labels[:limit]
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
@@ -182,12 +160,3 @@ def _unpacked(path: Path) -> bytes:
     if len(content) > LARGEST_FILE:
         raise InputError(f"{path} unpacks to more than {LARGEST_FILE:,} bytes; it is not the file it should be")
     return content
-
-
-def _find_file(directory: Path, name: str) -> Path:
-    for candidate in (directory / name, directory / f"{name}.gz"):
-        if candidate.is_file():
-            return candidate
-    raise InputError(
-        f"data: there is no {name} or {name}.gz in {directory}; put the four IDX files of the data set there"
-    )
