@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from analogdp import registry
 from analogdp.data.base import Dataset
+from analogdp.data.preprocessing import prepared
 from analogdp.scenario.schema import DataSettings
 
 
 def load(settings: DataSettings, seed: int) -> Dataset:
-    """The data set that a scenario's ``data`` section names; ``seed`` decides how it is split, if it is.
+    """The data set that a scenario's ``data`` section names, prepared as it says; ``seed`` decides whatever is random.
 
     Raises:
-        InputError: its files are missing or damaged; the message says what to put where.
+        InputError: its files are missing or damaged; the message says what to put where. Or no samples are left of them.
     """
     dataset: Dataset = registry.datasets.get(settings.name).load(settings, seed)
-    return replace(dataset, shape=settings.shape())
+    return prepared(dataset, settings, seed)

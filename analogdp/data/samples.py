@@ -68,6 +68,14 @@ class Samples:
         return int(self.raw.shape[1])
 
     @property
+    def is_scaled(self) -> bool:
+        """Whether what is read differs from what is kept."""
+        return any(isinstance(each, Tensor) for each in (self.shift, self.spread)) or (self.shift, self.spread) != (
+            0,
+            1,
+        )
+
+    @property
     def shape(self) -> tuple[int, int]:
         return len(self), self.features
 
@@ -88,14 +96,12 @@ class Samples:
     def scaled(self, raw: Tensor) -> Tensor:
         """What :meth:`unscaled` gave, or was made of it, as numbers ``(..., features)``."""
         values = raw.to(self.dtype)
-        if isinstance(self.shift, Tensor) or self.shift != 0:
-            values = values - self._number(self.shift)
-        if isinstance(self.spread, Tensor) or self.spread != 1:
-            values = values / self._number(self.spread)
-        return values
+        return (values - self._number(self.shift)) / self._number(self.spread) if self.is_scaled else values
 
     def take(self, rows: slice | Tensor) -> Samples:
         """Only these samples, in this order; none is copied."""
+        if self.index is None and isinstance(rows, slice):
+            return replace(self, raw=self.raw[rows])
         home = self.raw.device if isinstance(self.raw, Tensor) else _CPU
         everything = torch.arange(len(self), device=home) if self.index is None else self.index
         return replace(self, index=everything[rows])

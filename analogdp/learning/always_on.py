@@ -82,22 +82,21 @@ class AlwaysOnSettings(LearningSettings):
         return self.model_copy(update=filled)
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
-        dynamics = scenario.dynamics
+        problems, dynamics = super().contradictions(scenario), scenario.dynamics
         if not isinstance(dynamics, TimedSettings):
             refusal = (
                 f"always_on needs time, which clock: {dynamics.clock} does not have; use clock: continuous or poisson"
             )
-            return [Problem("mode", refusal)]
+            return [*problems, Problem("mode", refusal)]
         dt = dynamics.dt or dynamics.default_step(scenario.neuron.tau)
-        problems = [
+        too_short = [
             Problem(
                 name, f"{value:g} s is shorter than one time step of {dt:g} s; make it longer, or dynamics.dt smaller"
             )
             for name in ("dwell", "write_every")
             if (value := getattr(self, name)) is not None and value < dt
         ]
-        if not problems:
-            problems += self._never(scenario, dynamics, dt)
+        problems += too_short or self._never(scenario, dynamics, dt)
         if self.tau_bias is not None and not scenario.network.bias:
             problems.append(Problem("tau_bias", "there are no biases to train: network.bias is false"))
         return problems
@@ -123,7 +122,7 @@ class AlwaysOnSettings(LearningSettings):
                 f"{dwell:g} s is not longer than messages take up and down again, {round_trip:g} s; make it longer"
             )
             problems.append(Problem("dwell", refusal))
-        training = self.epochs * -(-scenario.data.samples()[0] // self.batch) * dwell
+        training = self.epochs * -(-scenario.data.counts()[0] // self.batch) * dwell
         if self.write_every is not None and 0 < training < self.write_every:
             refusal = f"{self.write_every:g} s is longer than the whole training of {training:g} s; make it shorter"
             problems.append(Problem("write_every", refusal))

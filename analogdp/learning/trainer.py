@@ -67,7 +67,7 @@ class SettleThenUpdateSettings(LearningSettings):
         return self.model_copy(update=filled)
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
-        problems = []
+        problems = super().contradictions(scenario)
         ideal = not scenario.synapse.written_by_pulses
         if self.optimizer == "pulses" and ideal:
             problems.append(

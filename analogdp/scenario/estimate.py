@@ -101,7 +101,6 @@ def memory_parts(scenario: Scenario) -> dict[str, int]:
     rows = 2 * (scenario.learning.batch + TEST_BATCH)
     sources = 2 + 2 * (len(layers) - 1)
     noisy = scenario.noise.membrane or scenario.noise.nudging or scenario.synapse.model != "ideal"
-    inputs, outputs = scenario.data.sizes()
     path = scenario.feedback
     upward, downward = (sum(map(prod, pairwise(sizes))) for sizes in (layers, layers[1:]))
     weights = upward * (held + learned)
@@ -111,8 +110,7 @@ def memory_parts(scenario: Scenario) -> dict[str, int]:
         "weights": weights * chips,
         "states": sum(layers) * rows * chips * compartments * STATE_COPIES * number,
         "noise": NOISE_BLOCK * sources * chips * number if noisy else 0,
-        # Once as it is read, in single precision, and once as it is used.
-        "data": sum(scenario.data.samples()) * (inputs + outputs) * (4 + number),
+        "data": scenario.data.memory(number),
         "messages on their way": scenario.dynamics.buffer_bytes(scenario, number) * chips,
         "what is gathered for a write": scenario.learning.buffer_bytes(scenario, number) * chips,
         "the program": WHOLE_PROCESS,
@@ -149,7 +147,7 @@ def _free_in_group() -> int | None:
 
 
 def _seconds(scenario: Scenario) -> float:
-    train, test = scenario.data.samples()
+    train, test = scenario.data.counts()
     layers = scenario.network.layers
     epochs = scenario.learning.epochs
     updates = epochs * -(-train // scenario.learning.batch)
