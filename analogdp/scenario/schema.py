@@ -116,9 +116,11 @@ class DataSettings(Settings, ABC):
         if self.clamp and not (self.train_noise or self.test_noise):
             problems.append(Problem("clamp", "there is no noise; set train_noise or test_noise, or leave it away"))
         if self.clamp and self.normalise in ("standard", "channels"):
-            problems.append(Problem("clamp", f"normalise: {self.normalise} takes inputs beyond 0 and 1; use range or none"))
+            refusal = f"normalise: {self.normalise} takes inputs beyond 0 and 1; use range or none"
+            problems.append(Problem("clamp", refusal))
         if scenario.network.loss == "cross_entropy" and (self.regression() or self.sizes()[1] == 1):
-            problems.append(Problem("name", f"{self.name} has no output for each class, as network.loss: cross_entropy wants"))
+            refusal = f"{self.name} has no output for each class, which network.loss: cross_entropy needs"
+            problems.append(Problem("name", refusal))
         return problems
 
 
