@@ -78,7 +78,7 @@ def show(directory: RunArgument) -> None:
     typer.echo(f"{result.directory}: {result.status}{f' ({manifest.reason})' if manifest.reason else ''}")
     facts = {
         "scenario": scenario.name + (f": {scenario.description}" if scenario.description else ""),
-        "network": "-".join(map(str, scenario.network.layers)) + f", {scenario.neuron.model}, {scenario.network.loss}",
+        "network": "-".join(map(str, scenario.sizes)) + f", {scenario.neuron.model}, {scenario.network.loss}",
         "synapses": f"{scenario.synapse.model}, {scenario.chips} {'chip' if scenario.chips == 1 else 'chips'}",
         "data": scenario.data.name,
         "training": f"{scenario.learning.mode}, epochs {scenario.learning.epochs}, batch {scenario.learning.batch}",

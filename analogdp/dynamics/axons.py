@@ -73,7 +73,7 @@ class AxonSettings(Settings):
     )
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
-        pairs = len(scenario.network.layers) - 2
+        pairs = len(scenario.sizes) - 2
         if pairs == 0 and not self.transparent:
             kind = "threshold" if self.delay == DelaySettings() else "delay"
             refusal = "there are no hidden layers, so no messages between layers of neurons; remove it"

@@ -184,9 +184,7 @@ class Asymmetry(PerSample):
 
 
 def _takes_noise(field: Field) -> list[bool]:
-    network = field.network
-    paths = [path for path in network.feedback_paths if path is not None]
-    return [synapse.forward_noise.total + synapse.backward_noise.total > 0 for synapse in (*network.synapses, *paths)]
+    return [own.noise_up.total + own.noise_down.total > 0 for own in field.network.projections]
 
 
 class Reads(Source):
@@ -199,14 +197,9 @@ class Reads(Source):
     def __init__(self, field: Field, timestep: float | None) -> None:
         self._field = field
         network, batch = field.network, field.layout.batch
-        wanted = [("forward", k, synapse, synapse.forward_noise) for k, synapse in enumerate(network.synapses)]
-        for k, (synapse, path) in enumerate(zip(network.synapses, network.feedback_paths, strict=True)):
-            if k == 0:
-                continue  # The layer below is clamped: nothing is ever sent down to it.
-            if path is not None:
-                wanted.append(("backward", k, path, path.forward_noise))
-            else:
-                wanted.append(("backward", k, synapse, synapse.backward_noise))
+        wanted = [("forward", k, own.synapse, own.noise_up) for k, own in enumerate(network.projections)]
+        # The layer below the first is clamped: nothing is ever sent down to it.
+        wanted += [("backward", k, own.down, own.noise_down) for k, own in enumerate(network.projections) if k > 0]
         self._reads = [
             (way, k, numbers, self._scale(synapse.read_time, timestep), Blocks(numbers.total * batch))
             for way, k, synapse, numbers in wanted

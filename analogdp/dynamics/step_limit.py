@@ -82,7 +82,9 @@ def exact_twin(network: Network) -> Network:
         for layer in network.layers
     ]
     synapses = [IdealSynapse(synapse.weights[rows].double()) for synapse in network.synapses]
-    return Network(layers, synapses, network.loss, chips, [twin(path) for path in network.feedback_paths])
+    paths = [twin(path) for path in network.feedback_paths]
+    wirings = [projection.wiring for projection in network.projections]
+    return Network(layers, synapses, network.loss, chips, paths, wirings)
 
 
 def _in_double(neuron: NeuronModel, rows: slice, chips: int) -> NeuronModel:

@@ -44,7 +44,7 @@ class SweepSettings(ClockSettings):
     )
 
     def resolved(self, scenario: Scenario) -> Self:
-        layers = len(scenario.network.layers) - 1
+        layers = len(scenario.sizes) - 1
         return self.model_copy(
             update={"sweeps": self.sweeps or (1 if self.order == "forward_backward" else 2 * layers)}
         )

@@ -50,7 +50,7 @@ class TimedSettings(ClockSettings):
     axons: AxonSettings = Option(default=AxonSettings(), description="how messages travel between layers")
 
     def resolved(self, scenario: Scenario) -> Self:
-        tau, layers = scenario.neuron.tau, len(scenario.network.layers) - 1
+        tau, layers = scenario.neuron.tau, len(scenario.sizes) - 1
         dt = self.dt or self.default_step(tau)
         axons = self.axons.rounded(dt)
         longest = self.settle.at_most or tidy((8 + 4 * layers) * self.slowest(tau) + axons.round_trip(layers - 1))
@@ -67,7 +67,7 @@ class TimedSettings(ClockSettings):
     def buffer_bytes(self, scenario: Scenario, dtype_bytes: int) -> int:
         assert self.dt is not None
         rows = scenario.learning.batch + TEST_BATCH
-        return self.axons.messages_on_their_way(scenario.network.layers[1:], self.dt) * rows * dtype_bytes
+        return self.axons.messages_on_their_way(scenario.sizes[1:], self.dt) * rows * dtype_bytes
 
     def slowest(self, tau: float) -> float:
         """Seconds in which a neuron follows its target, from its membrane time constant."""
@@ -84,7 +84,7 @@ class TimedSettings(ClockSettings):
         if self.settle.at_most is not None and self.settle.at_most < dt:
             refusal = f"{self.settle.at_most:g} s is shorter than one time step of {dt:g} s"
             problems.append(Problem("settle.at_most", refusal))
-        round_trip = self.axons.round_trip(len(scenario.network.layers) - 2) if not problems else 0.0
+        round_trip = self.axons.round_trip(len(scenario.sizes) - 2) if not problems else 0.0
         if self.settle.at_most is not None and dt <= self.settle.at_most <= round_trip:
             refusal = (
                 f"{self.settle.at_most:g} s is not longer than messages are on their way, up and down again: with these delays "

@@ -3,7 +3,7 @@
 from analogdp.learning.always_on import AlwaysOnTrainer
 from analogdp.learning.base import Progress
 from analogdp.learning.evaluation import Evaluation, evaluate
-from analogdp.learning.plasticity import contrastive_hebbian
+from analogdp.learning.plasticity import PlasticityRule
 from analogdp.learning.trainer import Trainer
 
-__all__ = ["AlwaysOnTrainer", "Evaluation", "Progress", "Trainer", "contrastive_hebbian", "evaluate"]
+__all__ = ["AlwaysOnTrainer", "Evaluation", "PlasticityRule", "Progress", "Trainer", "evaluate"]

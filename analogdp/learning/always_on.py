@@ -28,6 +28,7 @@ from analogdp.learning.base import (
     unprefixed,
 )
 from analogdp.learning.dwells import DwellSums, Moment
+from analogdp.learning.plasticity import make_rule
 from analogdp.learning.slow_weights import SlowWeights
 from analogdp.network import Network
 from analogdp.network.feedback import named_synapses
@@ -66,7 +67,7 @@ class AlwaysOnSettings(LearningSettings):
         assert isinstance(scenario.dynamics, TimedSettings)
         dt = scenario.dynamics.dt or scenario.dynamics.default_step(scenario.neuron.tau)
         constant, per_layer = DWELL_TAUS
-        layers = len(scenario.network.layers) - 1
+        layers = len(scenario.sizes) - 1
         wanted = self.dwell or (constant + per_layer * layers) * scenario.neuron.tau
         dwell = in_whole_steps(wanted, dt, "learning.dwell")
         tau_weights = self.tau_weights or tidy(DWELLS_PER_TAU_WEIGHTS * dwell)
@@ -113,7 +114,7 @@ class AlwaysOnSettings(LearningSettings):
 
     def _never(self, scenario: Scenario, dynamics: TimedSettings, dt: float) -> list[Problem]:
         """Times that are so long or short that something would never happen."""
-        pairs, problems = len(scenario.network.layers) - 2, []
+        pairs, problems = len(scenario.sizes) - 2, []
         constant, per_layer = DWELL_TAUS
         dwell = self.dwell or (constant + per_layer * (pairs + 1)) * scenario.neuron.tau
         round_trip = dynamics.axons.round_trip(pairs)
@@ -137,8 +138,8 @@ class AlwaysOnSettings(LearningSettings):
         dt = scenario.dynamics.time_step(scenario)
         assert dt is not None
         assert self.write_every is not None
-        layers = scenario.network.layers
-        return whole_steps(self.write_every, dt) * self.batch * (sum(layers[1:]) + sum(layers[:-1])) * dtype_bytes
+        factors = sum(own.positions * (own.fan_in + own.lines) for own in scenario.wirings)
+        return whole_steps(self.write_every, dt) * self.batch * factors * dtype_bytes
 
     def weight_bytes(self, dtype_bytes: int) -> int:
         """The weights as they were when the sample came: once to go back to, once to compare with."""
@@ -248,7 +249,7 @@ class AlwaysOnTrainer(Epochs):
         self.simulation.field.live = steps % self._steps > 0 or self.scenario.noise.conductance is not None
         return SlowWeights(
             self.simulation,
-            registry.plasticity.get(settings.rule),
+            make_rule(settings.rule, self._dt / settings.tau_weights, self.network),
             steps=steps,
             gain=self._dt / settings.tau_weights,
             bias_gain=settings.tau_weights / (settings.tau_bias or settings.tau_weights),

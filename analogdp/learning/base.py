@@ -106,12 +106,12 @@ def calibrate(simulation: Simulation, dataset: Dataset, beta: float) -> None:
         inputs.expand(network.chips, -1, -1),
         *(neuron.upward(own) for neuron, own in zip(neurons, state, strict=True)),
     ]
-    paths = zip(network.synapses, network.feedback_paths, strict=True)
-    for (synapse, path), neuron, below, own in zip(paths, neurons, up, state, strict=False):
-        down = neuron.downward(own)
-        synapse.calibrate(below, down)
-        if path is not None:
-            path.calibrate(down, below)
+    parts = zip(network.projections, simulation.field.passages, neurons, up, state, strict=False)
+    for projection, passage, neuron, message, own in parts:
+        below, down = passage.inputs(message, neuron.downward(own))
+        projection.synapse.calibrate(below, down)
+        if projection.path is not None:
+            projection.path.calibrate(down, below)
 
 
 def tested_columns(simulation: Simulation, dataset: Dataset, stream: Stream) -> dict[str, list[float]]:

@@ -26,7 +26,7 @@ class _Learner:
         synapse: itself.
         layer: whose update it gets.
         downward: whether it carries messages down, and so gets the update transposed.
-        decay: share of its weights that every update takes away.
+        decay: share of its weights that every update takes away, whatever the learning rate.
     """
 
     name: str
@@ -37,23 +37,16 @@ class _Learner:
 
     def asked(self, update: LocalUpdate, rate: float) -> LocalUpdate:
         """What physical cells are asked to do."""
-        if self.downward:
-            update = transposed(update)
-        if self.decay:
-            kept = update.post.new_full((len(update.post), update.post.shape[-1]), 1 - self.decay)
-            update = update._replace(decay=kept if update.decay is None else kept * update.decay)
-        return update._replace(post=update.post * rate)
+        update = (transposed(update) if self.downward else update).times(rate)
+        if not self.decay:
+            return update
+        own = update.post.new_full((len(update.post), update.post.shape[-1]), self.decay)
+        return update._replace(decay=own if update.decay is None else own + update.decay)
 
-    def descend(self, weight: nn.Parameter, update: LocalUpdate) -> None:
-        """Let the weights decay, and hand their optimizer the gradient that stands for an update."""
-        if update.decay is not None or update.polarity != "both":
-            raise ValueError(
-                "torch's optimizers follow sums of outer products; this rule's decay and polarity need apply_update"
-            )
-        post, pre = (update.pre, update.post) if self.downward else (update.post, update.pre)
-        if weight.grad is None:
-            weight.grad = torch.empty_like(weight)
-        torch.baddbmm(weight.grad, post.mT, pre, beta=0, alpha=-1, out=weight.grad)
+    def descend(self, weight: nn.Parameter, updates: Sequence[LocalUpdate]) -> None:
+        """Let the weights decay, and hand their optimizer the gradient that stands for the updates."""
+        for number, update in enumerate(updates):
+            self.synapse.add_gradient(transposed(update) if self.downward else update, fresh=number == 0)
         if self.decay:
             weight.mul_(1 - self.decay)
 
@@ -101,11 +94,14 @@ class WeightUpdater:
         groups = [{"params": group, "lr": lr} for group, lr in ((digital, rate), (biases, bias_rate)) if group]
         self._torch = _torch_optimizer(groups, optimizer, momentum) if groups else None
 
-    def apply(self, updates: Sequence[LocalUpdate], stream: Stream) -> UpdateReport | None:
+    def apply(
+        self, updates: Sequence[Sequence[LocalUpdate]], drives: Sequence[Tensor], stream: Stream
+    ) -> UpdateReport | None:
         """Make one update of every synapse, learning feedback path and bias.
 
         Args:
-            updates: one for each synapse, without a learning rate.
+            updates: those of each synapse, at rate 1.
+            drives: minus the gradient by the drives of each layer, mean over the samples, ``(chips, 1, lines)``.
             stream: at this update's index, for the devices' randomness.
 
         Returns:
@@ -117,17 +113,23 @@ class WeightUpdater:
         """
         report: UpdateReport | None = None
         for learner in self._learners:
-            update, weight = updates[learner.layer], learner.synapse.parameter
+            weight = learner.synapse.parameter
             if weight is not None:
-                learner.descend(weight, update)
+                learner.descend(weight, updates[learner.layer])
                 continue
-            own = learner.synapse.apply_update(learner.asked(update, self.rate), stream.child(learner.name))
-            report = own if report is None else report + own
-        for layer, update in zip(self.network.layers, updates, strict=True):
+            for update in updates[learner.layer]:
+                own_stream = stream.child(
+                    learner.name if update.polarity == "both" else f"{learner.name}/{update.polarity}"
+                )
+                own = learner.synapse.apply_update(learner.asked(update, self.rate), own_stream)
+                report = own if report is None else report + own
+        for layer, drive in zip(self.network.layers, drives, strict=True):
             if layer.bias is not None:
-                layer.bias.grad = update.post.sum(1, keepdim=True).neg_()
+                layer.bias.grad = -drive
         if self._torch is not None:
             self._torch.step()
+            for learner in self._learners:
+                learner.synapse.constrain()
         return report
 
     def tensors(self) -> dict[str, Tensor]:

@@ -1,24 +1,66 @@
-"""Plasticity rules: from what a layer knows of its error and what it reads from below, to a local update."""
+"""Plasticity rules: from what a layer knows of its error and what it reads from below, to local updates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor
 
 from analogdp import registry
-from analogdp.neurons import NeuronModel
-from analogdp.synapses.base import LocalUpdate
+from analogdp.network import Network
+from analogdp.synapses.base import LocalUpdate, Polarity
 
-PlasticityRule = Callable[[NeuronModel, Tensor, Tensor], LocalUpdate]
-"""``rule(neuron, state, below)``: state of the layer above the synapse, message ``(chips, batch, in)`` from the one below."""
+
+class PlasticityRule(ABC):
+    """How weights follow signals, for all layers of a network.
+
+    Args:
+        rate: learning rate, for rules that remember; updates themselves are asked for at rate 1.
+        lines: a zero ``(chips, 1, out)`` for every synapse, for sizes, device and floating-point type.
+
+    Attributes:
+        polarities: the cells that each of a layer's updates is for.
+        products: whether a weight change is a sum of products of signals and messages, whatever their number and sign; a rule
+            that is not has one row for each sample (and position), whose signal is minus the gradient by the drive.
+    """
+
+    polarities: ClassVar[tuple[Polarity, ...]] = ("both",)
+    products: ClassVar[bool] = True
+
+    def __init__(self, rate: float, lines: Sequence[Tensor]) -> None:
+        self.rate = rate
+
+    @abstractmethod
+    def updates(self, layer: int, signal: Tensor, below: Tensor, samples: int) -> tuple[LocalUpdate, ...]:
+        """What a synapse is asked for, at rate 1: one update for each of :attr:`polarities`.
+
+        Args:
+            layer: the number of the synapse.
+            signal: minus the gradient of the loss by the drives, as the neurons estimate it, ``(chips, rows, out)``.
+            below: what the synapse read, ``(chips, rows, in)``.
+            samples: over how many the mean is taken; each has one row, or one for every position of its windows.
+        """
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the rule remembers, by name; to be copied into."""
+        return {}
+
+
+def make_rule(name: str, rate: float, network: Network) -> PlasticityRule:
+    """The rule called ``name`` for all synapses of a network."""
+    lines = [own.weights.new_zeros(network.chips, 1, own.outputs) for own in network.synapses]
+    made: PlasticityRule = registry.plasticity.get(name)(rate, lines)
+    return made
 
 
 @registry.plasticity.register("contrastive_hebbian")
-def contrastive_hebbian(neuron: NeuronModel, state: Tensor, below: Tensor) -> LocalUpdate:
+class ContrastiveHebbian(PlasticityRule):
     """dW = mean over the batch of (delta / beta) s_bar(below)^T: minus the loss gradient as the dyads estimate it.
 
     Hoier & Zach 2024, Sec. 3.
     """
-    signal = neuron.learning_signal(state)
-    return LocalUpdate(post=signal.div_(signal.shape[1]), pre=below)
+
+    def updates(self, layer: int, signal: Tensor, below: Tensor, samples: int) -> tuple[LocalUpdate, ...]:
+        return (LocalUpdate(post=signal / samples, pre=below),)

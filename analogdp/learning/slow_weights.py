@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,14 +18,14 @@ from analogdp.synapses.base import LocalUpdate, UpdateReport
 class SlowWeights:
     """The weights and biases of a running simulation, as variables of their own in time.
 
-        tau_weights dW/dt = mean over streams of post pre^T,   tau_bias db/dt = mean over streams of post
+        tau_weights dW/dt = mean over streams of post pre^T - decay W,   tau_bias db/dt = mean over streams of the signal
 
     They are written at regular steps, whatever is presented. In between the factors of the outer products are gathered, so a
-    write is one factored update. Feedback paths that learn get the same updates, transposed.
+    write is one factored update for each polarity of the rule. Feedback paths that learn get the same updates, transposed.
 
     Args:
         simulation: of presented samples, whose number stays the same.
-        rule: which gives post and pre.
+        rule: which gives post, pre and decay, at the rate ``gain``.
         steps: between two writes.
         gain: time step over tau_weights.
         bias_gain: tau_weights over tau_bias.
@@ -59,20 +59,26 @@ class SlowWeights:
         self._path_streams = [stream.child(f"feedback{k}") for k in range(len(self._synapses))]
         batch = simulation.state[0].shape[2]
         like = network.synapses[0].weights
-        self._post = [like.new_zeros(network.chips, steps * batch, layer.units) for layer in network.layers]
-        self._pre = [like.new_zeros(network.chips, steps * batch, synapse.inputs) for synapse in self._synapses]
-        self._post_rows, self._pre_rows = (
-            [torch.split(buffer, batch, 1) for buffer in buffers] for buffers in (self._post, self._pre)
-        )
-        self._kept = [
-            (
-                like.new_full((network.chips, synapse.outputs), kept),
-                like.new_full((network.chips, synapse.inputs), kept),
-            )
-            if path is not None and kept < 1
-            else (None, None)
-            for synapse, path in zip(self._synapses, self._paths, strict=True)
-        ]
+        rows = [batch * projection.wiring.positions for projection in network.projections]
+        self._batch, self._chips = batch, network.chips
+
+        def buffers(sizes: Sequence[int]) -> list[Tensor]:
+            return [like.new_zeros(network.chips, steps * own, size) for own, size in zip(rows, sizes, strict=True)]
+
+        outputs, inputs = [own.outputs for own in self._synapses], [own.inputs for own in self._synapses]
+        self._pre = buffers(inputs)
+        self._post = [buffers(outputs) for _ in rule.polarities]
+        # Signals as they drive the biases, which a rule of products has as its posts already.
+        self._signals = self._post[0] if rule.products else buffers(outputs)
+        self._decay = [[like.new_zeros(network.chips, size) for size in outputs] for _ in rule.polarities]
+        self._decays = [False] * len(rule.polarities)
+
+        def by_steps(buffers: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+            return [torch.split(buffer, own, 1) for buffer, own in zip(buffers, rows, strict=True)]
+
+        self._pre_rows, self._signal_rows = by_steps(self._pre), by_steps(self._signals)
+        self._post_rows = [by_steps(own) for own in self._post]
+        self._lost = 1 - kept
 
     def follow(self) -> UpdateReport | None:
         """Take the simulation's last step into account, and write if it is time.
@@ -81,24 +87,31 @@ class SlowWeights:
             The pulses of a write of physical cells.
 
         Raises:
-            ValueError: the rule asks for more than a sum of outer products.
+            ValueError: the rule shrinks rows where a feedback path learns.
         """
         number, row = divmod(self._simulation.step - 1, self._steps)
-        state, messages = self._simulation.state, self._simulation.field.local_messages()
-        for k, neuron in enumerate(self._neurons):
-            update = self._rule(neuron, state[k], messages[k])
-            if update.decay is not None or update.polarity != "both":
-                raise ValueError(
-                    "outer products of several moments are summed; this rule's decay and polarity cannot be"
-                )
-            torch.mul(update.post, self._gain, out=self._post_rows[k][row])
-            self._pre_rows[k][row].copy_(update.pre)
+        state, field = self._simulation.state, self._simulation.field
+        for k, (neuron, below, passage) in enumerate(
+            zip(self._neurons, field.local_messages(), field.passages, strict=True)
+        ):
+            signal, pre = passage.rows(neuron.learning_signal(state[k]), below)
+            for kind, update in enumerate(self._rule.updates(k, signal, pre, self._batch)):
+                torch.mul(update.post, self._gain, out=self._post_rows[kind][k][row])
+                if update.decay is not None:
+                    self._decays[kind] = True
+                    self._decay[kind][k].add_(update.decay, alpha=self._gain)
+            if not self._rule.products:
+                torch.mul(signal, self._gain / self._batch, out=self._signal_rows[k][row])
+            self._pre_rows[k][row].copy_(pre)
         return self._write(number) if row + 1 == self._steps else None
 
     def tensors(self) -> dict[str, Tensor]:
         """What was gathered since the last write, by name."""
-        named = {"post": self._post, "pre": self._pre}
-        return {f"{name}{k}": buffer for name, buffers in named.items() for k, buffer in enumerate(buffers)}
+        named = {"pre": self._pre, "signal": self._signals}
+        for polarity, post, decay in zip(self._rule.polarities, self._post, self._decay, strict=True):
+            named |= {f"post.{polarity}": post, f"decay.{polarity}": decay}
+        gathered = {f"{name}{k}": buffer for name, buffers in named.items() for k, buffer in enumerate(buffers)}
+        return gathered | {f"rule.{name}": tensor for name, tensor in self._rule.tensors().items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go back to the moment of :meth:`tensors`."""
@@ -108,14 +121,37 @@ class SlowWeights:
     def _write(self, number: int) -> UpdateReport | None:
         report: UpdateReport | None = None
         for k, synapse in enumerate(self._synapses):
-            update = LocalUpdate(self._post[k], self._pre[k], duration=self._duration)
-            kept, path_kept = self._kept[k]
-            own = synapse.apply_update(update._replace(decay=kept), self._streams[k].at(number))
-            if (path := self._paths[k]) is not None:
-                taught = transposed(update)._replace(decay=path_kept)
-                own = own + path.apply_update(taught, self._path_streams[k].at(number))
+            own = self._write_synapse(k, number)
             if synapse.parameter is None:
                 report = own if report is None else report + own
             if (bias := self._biases[k]) is not None:
-                bias.add_(update.post.sum(1, keepdim=True), alpha=self._bias_gain)
+                bias.add_(self._signals[k].sum(1, keepdim=True), alpha=self._bias_gain)
         return report
+
+    def _write_synapse(self, k: int, number: int) -> UpdateReport:
+        synapse, path = self._synapses[k], self._paths[k]
+        report: UpdateReport | None = None
+        for kind, polarity in enumerate(self._rule.polarities):
+            update = LocalUpdate(self._post[kind][k], self._pre[k], None, polarity, self._duration)
+            decay = self._decay[kind][k] if self._decays[kind] else None
+            stream, path_stream = self._streams[k].at(number), self._path_streams[k].at(number)
+            if polarity != "both":
+                stream, path_stream = stream.child(polarity), path_stream.child(polarity)
+            mine = update._replace(decay=self._with_loss(decay, synapse.outputs, path is not None))
+            own = synapse.apply_update(mine, stream)
+            if path is not None:
+                taught = transposed(update._replace(decay=decay))
+                own = own + path.apply_update(
+                    taught._replace(decay=self._with_loss(None, synapse.inputs, True)), path_stream
+                )
+            report = own if report is None else report + own
+            self._decay[kind][k].zero_()
+        assert report is not None
+        return report
+
+    def _with_loss(self, decay: Tensor | None, lines: int, taught: bool) -> Tensor | None:
+        """A rule's decay, and what the weights of both ways lose where one teaches the other."""
+        if not taught or not self._lost:
+            return decay
+        lost = self._pre[0].new_full((self._chips, lines), self._lost)
+        return lost if decay is None else lost + decay

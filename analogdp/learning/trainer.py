@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 import torch
@@ -26,14 +26,14 @@ from analogdp.learning.base import (
 )
 from analogdp.learning.evaluation import Interval
 from analogdp.learning.optimizers import WeightUpdater
-from analogdp.learning.plasticity import PlasticityRule
+from analogdp.learning.plasticity import make_rule
 from analogdp.network import Network
 from analogdp.network.feedback import named_synapses
 from analogdp.scenario.quantities import Ratio
 from analogdp.scenario.schema import LearningSettings, Scenario
 from analogdp.scenario.settings import NameIn
 from analogdp.streams import Stream
-from analogdp.synapses.base import LocalUpdate
+from analogdp.synapses.base import UpdateReport
 
 
 class SettleThenUpdateSettings(LearningSettings):
@@ -115,7 +115,7 @@ class Trainer(Epochs):
         self.simulation = Simulation(
             network, clock, scenario.noise, tau=scenario.neuron.tau, compiled=scenario.run.compile
         )
-        self._rule: PlasticityRule = registry.plasticity.get(settings.rule)
+        self._rule = make_rule(settings.rule, settings.rate, network)
         self._updater = WeightUpdater(
             network,
             settings.optimizer,
@@ -150,7 +150,7 @@ class Trainer(Epochs):
             self.simulation.watcher = None
         loss = self.network.loss.value(settling.prediction, targets)
         correct = None if labels is None else self.dataset.correct(settling.prediction, labels)
-        report = self._updater.apply(self._local_updates(inputs, settling), stream.child("writing"))
+        report = self._learn(self._signals(inputs, settling), len(rows), stream)
         self._pass_time(settling.chip_steps * len(rows), stream)
         self._interval.add(loss, correct, settling, report)
         self.update += 1
@@ -170,6 +170,7 @@ class Trainer(Epochs):
             "trainer.update": torch.tensor(self.update),
             **prefixed("network", self.network.state_dict()),
             **prefixed("optimizer", self._updater.tensors()),
+            **prefixed("rule", self._rule.tensors()),
             **prefixed("interval", self._interval.tensors()),
         }
 
@@ -178,19 +179,29 @@ class Trainer(Epochs):
         self.update = int(tensors["trainer.update"])
         self.network.load_state_dict(unprefixed("network", tensors))
         self._updater.restore(unprefixed("optimizer", tensors))
+        for name, tensor in self._rule.tensors().items():
+            tensor.copy_(tensors[f"rule.{name}"])
         self._interval.restore(unprefixed("interval", tensors))
 
     def _batch(self, epoch: int, batch: int) -> Tensor:
         return self._order.of(epoch)[batch * self.settings.batch : (batch + 1) * self.settings.batch]
 
-    def _local_updates(self, inputs: Tensor, settling: Settling) -> list[LocalUpdate]:
+    def _signals(self, inputs: Tensor, settling: Settling) -> list[tuple[Tensor, Tensor]]:
+        """The signals of each layer's neurons and what they read from below, as rows for their weights."""
         neurons = self.network.neurons
         messages = [inputs.expand(self.network.chips, -1, -1)]
         messages += [neuron.upward(state) for neuron, state in zip(neurons[:-1], settling.state[:-1], strict=True)]
-        return [
-            self._rule(neuron, state, below)
-            for neuron, state, below in zip(neurons, settling.state, messages, strict=True)
-        ]
+        parts = zip(self.simulation.field.passages, neurons, settling.state, messages, strict=True)
+        return [passage.rows(neuron.learning_signal(state), below) for passage, neuron, state, below in parts]
+
+    def _learn(self, signals: Sequence[tuple[Tensor, Tensor]], samples: int, stream: Stream) -> UpdateReport | None:
+        """Change the weights by the rule for signals and messages, as rows; ``samples`` is what means are taken over."""
+        updates = [self._rule.updates(k, signal, below, samples) for k, (signal, below) in enumerate(signals)]
+        if self._rule.products:
+            drives = [own[0].post.sum(1, keepdim=True) for own in updates]
+        else:
+            drives = [signal.sum(1, keepdim=True) / samples for signal, _ in signals]
+        return self._updater.apply(updates, drives, stream.child("writing"))
 
     def _pass_time(self, steps: Tensor, stream: Stream) -> None:
         """Let cells lose what they do not retain, while the samples of a batch settled one after the other."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from analogdp.network.feedback import feedback_path
 from analogdp.network.network import Layer, Network
 from analogdp.neurons import Loss, NeuronModel, mismatch
 from analogdp.scenario.schema import Scenario
+from analogdp.scenario.wiring import Wiring
 from analogdp.streams import Stream
 from analogdp.synapses.base import Synapse
 
@@ -30,16 +30,15 @@ def build(scenario: Scenario, chips: tuple[int, ...] | None = None) -> Network:
         scenario.seed, "network", chips, resolve_device(scenario.run.device), getattr(torch, scenario.run.dtype)
     )
     loss: Loss = registry.losses.get(scenario.network.loss)()
-    sizes = scenario.network.layers
     layers, synapses, feedback = [], [], []
-    for index, (inputs, outputs) in enumerate(pairwise(sizes)):
+    for index, wiring in enumerate(scenario.wirings):
         own = stream.child(f"layer{index + 1}")
-        weights = _initial_weights(scenario, inputs, outputs, own.child("weights"))
-        layers.append(_layer(scenario, loss, outputs, own))
+        weights = _initial_weights(scenario, wiring.fan_in, wiring.lines, own.child("weights"))
+        layers.append(_layer(scenario, loss, wiring, own))
         synapses.append(_synapse(scenario, weights, own.child("synapse")))
         # Nothing is sent down to the clamped input.
         feedback.append(feedback_path(scenario, weights, own.child("feedback")) if index else None)
-    return Network(layers, synapses, loss, chips, feedback)
+    return Network(layers, synapses, loss, chips, feedback, scenario.wirings)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -49,7 +48,8 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _layer(scenario: Scenario, loss: Loss, units: int, stream: Stream) -> Layer:
+def _layer(scenario: Scenario, loss: Loss, wiring: Wiring, stream: Stream) -> Layer:
+    units = wiring.outputs
     model: type[NeuronModel] = registry.neurons.get(scenario.neuron.model)
     neuron = model.build(scenario.neuron, loss, scenario.mismatch, units, stream)
     tau = mismatch.relative(
@@ -57,7 +57,7 @@ def _layer(scenario: Scenario, loss: Loss, units: int, stream: Stream) -> Layer:
     )
     bias = None
     if scenario.network.bias:
-        bias = torch.zeros(len(stream.chips), 1, units, device=stream.device, dtype=stream.dtype)
+        bias = torch.zeros(len(stream.chips), 1, wiring.lines, device=stream.device, dtype=stream.dtype)
     return Layer(neuron, units, tau, bias)
 
 

@@ -75,7 +75,8 @@ class Field:
         self._labels = torch.empty(self.layout.chips, *outputs, device=network.device, dtype=network.dtype)
         # Plain lists: indexing a ModuleList costs as much as a small matrix product.
         self._biases = [layer.bias for layer in network.layers]
-        self._synapses, self._feedback_paths = list(network.synapses), network.feedback_paths
+        self._synapses = list(network.synapses)
+        self.passages = [projection.passage(batch) for projection in network.projections]
         self._last = len(network.layers) - 1
         self._target = self.new_state()
         self._drive, self._feedback, self._upward, self._downward = (self._messages() for _ in range(4))
@@ -130,6 +131,9 @@ class Field:
         """Forget what was sent: nobody has seen the clamped samples yet."""
         for message in (*self._feedback, *self._upward, *self._downward):
             message.zero_()
+        for passage in self.passages:
+            for kept in passage.memory.values():
+                kept.zero_()
         self._received_up, self._received_down = list(self._upward), list(self._downward)
         if self.transmission is not None:
             self.transmission.reset()
@@ -177,12 +181,14 @@ class Field:
         up = [neuron.upward(layer) for neuron, layer in zip(self.neurons, layers, strict=True)]
         targets: list[State] = []
         for index, (neuron, layer) in enumerate(zip(self.neurons, layers, strict=True)):
-            drive = self._drive[0] if index == 0 else self._synapses[index].forward(up[index - 1], self._biases[index])
+            drive = self._drive[0]
+            if index > 0:
+                drive = self.passages[index].up(up[index - 1], self._biases[index], None, None, None)
             if index == self._last:
                 targets.append(neuron.output_target(drive, self._label, self.nudging, layer))
                 continue
-            message, path = self.neurons[index + 1].downward(layers[index + 1]), self._feedback_paths[index + 1]
-            feedback = self._synapses[index + 1].backward_read(message) if path is None else path.forward(message)
+            message = self.neurons[index + 1].downward(layers[index + 1])
+            feedback = self.passages[index + 1].down(message, None, None, None)
             targets.append(neuron.target(drive, feedback, layer))
         return targets
 
@@ -206,7 +212,7 @@ class Field:
             noise = self.read_noise.forward[index] if self.read_noise else None
             shown = self.shown[index] if self.shown else None
             drive, below = self._drive[index], self._received_up[index - 1]
-            self._synapses[index].forward(below, self._biases[index], drive, noise, shown)
+            self.passages[index].up(below, self._biases[index], drive, noise, shown)
         elif self.live or self.shown or (self.read_noise and self.read_noise.forward[0] is not None):
             self._read_input()
 
@@ -215,12 +221,8 @@ class Field:
         if index == self._last:
             return
         noise = self.read_noise.backward[index + 1] if self.read_noise else None
-        above, feedback, path = self._received_down[index + 1], self._feedback[index], self._feedback_paths[index + 1]
-        if path is not None:
-            path.forward(above, None, feedback, noise)
-        else:
-            shown = self.shown[index + 1] if self.shown else None
-            self._synapses[index + 1].backward_read(above, feedback, noise, shown)
+        shown = self.shown[index + 1] if self.shown else None
+        self.passages[index + 1].down(self._received_down[index + 1], self._feedback[index], noise, shown)
 
     def write_target(self, index: int, layer: Compartments, out: Compartments) -> None:
         """Targets of one layer from its last readings."""
@@ -239,13 +241,19 @@ class Field:
     def tensors(self) -> dict[str, Tensor]:
         """What the next evaluation needs besides the state and the samples, by name; to be copied into."""
         named = {"feedback": self._feedback, "upward": self._upward, "downward": self._downward}
-        return {f"{name}{index}": message for name, messages in named.items() for index, message in enumerate(messages)}
+        messages = {f"{name}{index}": own for name, messages in named.items() for index, own in enumerate(messages)}
+        memories = {
+            f"passage{index}.{name}": kept
+            for index, passage in enumerate(self.passages)
+            for name, kept in passage.memory.items()
+        }
+        return messages | memories
 
     def _read_input(self) -> None:
         assert self._inputs is not None, "clamp() comes first"
         noise = self.read_noise.forward[0] if self.read_noise else None
         shown = self.shown[0] if self.shown else None
-        self._synapses[0].forward(self._inputs, self._biases[0], self._drive[0], noise, shown)
+        self.passages[0].up(self._inputs, self._biases[0], self._drive[0], noise, shown)
 
     def _messages(self) -> list[Tensor]:
         shapes = [shape[1:] for shape in self.layout.shapes]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from analogdp.network.layout import Layout
+from analogdp.network.projections import Projection
 from analogdp.neurons import Loss, NeuronModel
+from analogdp.scenario.wiring import Wiring
 from analogdp.synapses.base import Synapse
 
 
@@ -20,7 +23,7 @@ class Layer(nn.Module):
         neuron: what the neurons do.
         units: how many there are.
         tau: membrane time constant in seconds, a number or ``(compartments, chips, 1, units)``.
-        bias: trained resting drive ``(chips, 1, units)``, or None.
+        bias: trained resting drive of each output line of the weights below ``(chips, 1, lines)``, or None.
     """
 
     bias: nn.Parameter | None
@@ -44,11 +47,15 @@ class Network(nn.Module):
 
     Args:
         layers: hidden layers and the output layer, in order; all of one neuron model.
-        synapses: ``synapses[k]`` joins ``sizes[k]`` inputs to ``layers[k]``.
+        synapses: ``synapses[k]`` joins ``sizes[k]`` inputs to ``layers[k]``, as ``wirings[k]`` says.
         loss: what the output is nudged to lower.
         feedback: ``feedback[k]`` carries messages down from ``layers[k]`` in place of the transposed ``synapses[k]``:
             a synapse with as many inputs as that one has outputs, or None; the first is None.
         chips: indices of the simulated chips; their parameters lie along the chips axis.
+        wirings: what lies between the layers; by default nothing but weights from every unit to every unit.
+
+    Attributes:
+        projections: the way of messages between two layers, one for each synapse.
     """
 
     def __init__(
@@ -58,20 +65,25 @@ class Network(nn.Module):
         loss: Loss,
         chips: tuple[int, ...],
         feedback: Sequence[Synapse | None] = (),
+        wirings: Sequence[Wiring] | None = None,
     ) -> None:
         super().__init__()
         if len(layers) != len(synapses):
             raise ValueError(f"{len(layers)} layers need as many synapses, not {len(synapses)}")
-        for number, (layer, synapse) in enumerate(zip(layers, synapses, strict=True)):
-            below = synapses[number - 1].outputs if number else synapse.inputs
-            if (synapse.inputs, synapse.outputs) != (below, layer.units):
+        if wirings is None:
+            below = (synapses[0].inputs, *(layer.units for layer in layers))
+            wirings = [Wiring((inputs,), (outputs,)) for inputs, outputs in pairwise(below)]
+        for number, (wiring, layer, synapse) in enumerate(zip(wirings, layers, synapses, strict=True)):
+            wanted = (wiring.fan_in, wiring.lines)
+            if (synapse.inputs, synapse.outputs) != wanted or wiring.outputs != layer.units:
                 raise ValueError(
-                    f"synapse {number} joins {synapse.inputs} to {synapse.outputs} units, not {below} to {layer.units}"
+                    f"synapse {number} joins {synapse.inputs} to {synapse.outputs} units, not {wanted[0]} to {wanted[1]}"
                 )
         self.layers = cast("Sequence[Layer]", nn.ModuleList(layers))
         self.synapses = cast("Sequence[Synapse]", nn.ModuleList(synapses))
         self.feedback = nn.ModuleDict({str(k): path for k, path in enumerate(feedback) if path is not None})
         self.feedback_paths: list[Synapse | None] = [*feedback] or [None] * len(layers)
+        self.projections = [Projection(*own) for own in zip(wirings, synapses, self.feedback_paths, strict=True)]
         self.loss = loss
         self.chip_indices = chips
 
@@ -88,7 +100,7 @@ class Network(nn.Module):
     @property
     def sizes(self) -> tuple[int, ...]:
         """Units of every layer, the clamped input first."""
-        return (self.synapses[0].inputs, *(layer.units for layer in self.layers))
+        return (self.projections[0].wiring.inputs, *(layer.units for layer in self.layers))
 
     @property
     def compartments(self) -> int:

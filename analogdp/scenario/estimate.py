@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from math import prod
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from analogdp import registry
 from analogdp.errors import InputError
 from analogdp.scenario.schema import Scenario
 from analogdp.scenario.threads import computing_with, threads_for
+from analogdp.scenario.wiring import Wiring
 
 # Figures of the simulator, rounded up; what an estimate needs is the order of magnitude.
 STATE_COPIES = 8
@@ -25,6 +25,8 @@ TEST_BATCH = 256
 """Samples tested together. The last batch of an epoch or test may be smaller and has buffers of its own."""
 NOISE_BLOCK = 2**17
 """Numbers that each source of noise draws ahead, for each chip."""
+WINDOW_COPIES = 3
+"""Copies of all windows of a convolution's images: as read, and for an update."""
 STATE_PASSES = 20
 """Elementwise passes over the state that an evaluation of the target takes beside its products."""
 NOISE_PASSES = 20
@@ -84,6 +86,7 @@ def refuse_if_too_large(scenario: Scenario) -> None:
 _REMEDIES = {
     "weights": "network.layers or chips",
     "states": "network.layers, learning.batch or chips",
+    "windows of images": "learning.batch, network.layers or chips",
     "noise": "chips",
     "data": "the data set",
     "messages on their way": "dynamics.axons.delay",
@@ -95,20 +98,22 @@ _REMEDIES = {
 def memory_parts(scenario: Scenario) -> dict[str, int]:
     """Bytes by what they are for. Plain integers: no layer is large enough to overflow."""
     number = torch.finfo(getattr(torch, scenario.run.dtype)).bits // 8
-    layers, chips = scenario.network.layers, len(scenario.simulated_chips)
+    layers, chips = scenario.sizes, len(scenario.simulated_chips)
     held, learned = scenario.synapse.cell_bytes(number), scenario.learning.weight_bytes(number)
     compartments = len(registry.neurons.get(scenario.neuron.model).compartments)
     rows = 2 * (scenario.learning.batch + TEST_BATCH)
     sources = 2 + 2 * (len(layers) - 1)
     noisy = scenario.noise.membrane or scenario.noise.nudging or scenario.synapse.model != "ideal"
-    path = scenario.feedback
-    upward, downward = (sum(map(prod, pairwise(sizes))) for sizes in (layers, layers[1:]))
+    path, wirings = scenario.feedback, scenario.wirings
+    windows = sum(wiring.fan_in * wiring.positions for wiring in wirings if wiring.kernel)
+    upward, downward = (sum(own.fan_in * own.lines for own in wirings) for wirings in (wirings, wirings[1:]))
     weights = upward * (held + learned)
     if path.separate:
         weights += downward * (held + learned if path.learns else held)
     return {
         "weights": weights * chips,
         "states": sum(layers) * rows * chips * compartments * STATE_COPIES * number,
+        "windows of images": windows * rows * chips * WINDOW_COPIES * number,
         "noise": NOISE_BLOCK * sources * chips * number if noisy else 0,
         "data": scenario.data.memory(number),
         "messages on their way": scenario.dynamics.buffer_bytes(scenario, number) * chips,
@@ -148,7 +153,6 @@ def _free_in_group() -> int | None:
 
 def _seconds(scenario: Scenario) -> float:
     train, test = scenario.data.counts()
-    layers = scenario.network.layers
     epochs = scenario.learning.epochs
     updates = epochs * -(-train // scenario.learning.batch)
     # Every epoch ends with two tests, with noise and without; and there is one before the first.
@@ -157,13 +161,14 @@ def _seconds(scenario: Scenario) -> float:
         updates * scenario.learning.evaluations(scenario) * _evaluation_seconds(scenario, scenario.learning.batch)
     )
     settling += tests * scenario.dynamics.evaluations() * _evaluation_seconds(scenario, TEST_BATCH)
-    pairs = [*pairwise(layers), *(pairwise(layers[1:]) if scenario.feedback.learns else ())]
-    writes = updates * scenario.learning.writes(scenario) * sum(_write_seconds(scenario, *pair) for pair in pairs)
+    written = [*scenario.wirings, *(scenario.wirings[1:] if scenario.feedback.learns else ())]
+    writes = updates * scenario.learning.writes(scenario) * sum(_write_seconds(scenario, own) for own in written)
     return min(settling + writes, float(FOREVER))
 
 
-def _write_seconds(scenario: Scenario, inputs: int, outputs: int) -> float:
-    chips, batch = len(scenario.simulated_chips), scenario.learning.batch
+def _write_seconds(scenario: Scenario, wiring: Wiring) -> float:
+    chips, batch = len(scenario.simulated_chips), scenario.learning.batch * wiring.positions
+    inputs, outputs = wiring.fan_in, wiring.lines
     passes = scenario.synapse.write_passes() + scenario.learning.weight_bytes(1)
     product = _measure_product(chips, batch, inputs, outputs)
     solving = product * _ratio(scenario.synapse.write_operations(inputs, outputs), batch * inputs * outputs)
@@ -174,15 +179,15 @@ def _evaluation_seconds(scenario: Scenario, batch: int) -> float:
     """One evaluation of all targets: two products for each synapse but the first, whose input is clamped."""
     rows = len(scenario.simulated_chips) * batch
     passes = STATE_PASSES + (NOISE_PASSES if scenario.noise.membrane else 0) + 2 * scenario.synapse.read_passes()
-    layers = scenario.network.layers
-    products = [
-        2 * _measure_product(len(scenario.simulated_chips), batch, *pair) for pair in list(pairwise(layers))[1:]
-    ]
+    chips, wirings = len(scenario.simulated_chips), scenario.wirings
+    products = [2 * _measure_product(chips, batch * own.positions, own.fan_in, own.lines) for own in wirings[1:]]
     solving = sum(
-        2 * scenario.synapse.solving_passes(*pair) * _measure_pass(rows * pair[0] * pair[1])
-        for pair in pairwise(layers)
+        2
+        * scenario.synapse.solving_passes(own.fan_in, own.lines)
+        * _measure_pass(rows * own.positions * own.fan_in * own.lines)
+        for own in wirings
     )
-    return sum(products) + solving + sum(passes * _measure_pass(2 * rows * units) for units in layers[1:])
+    return sum(products) + solving + sum(passes * _measure_pass(2 * rows * own.outputs) for own in wirings)
 
 
 def _measure_product(chips: int, batch: int, inputs: int, outputs: int) -> float:

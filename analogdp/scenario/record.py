@@ -52,11 +52,11 @@ class RecordSettings(Settings):
     during: Literal["training"] = Field(default="training", description="tests are not recorded")
 
     def resolved(self, scenario: Scenario) -> Self:
-        width = scenario.network.layers[self.layer]
+        width = scenario.sizes[self.layer]
         return self.model_copy(update={"units": min(UNITS_RECORDED, width) if self.units is None else self.units})
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
-        *hidden, width = scenario.network.layers[: self.layer + 1]
+        *hidden, width = scenario.sizes[: self.layer + 1]
         if len(hidden) < self.layer:
             top = len(hidden)
             return [

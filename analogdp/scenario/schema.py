@@ -11,16 +11,19 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from analogdp import registry
 from analogdp.errors import Problem
+from analogdp.scenario.architectures import Layers, known, layers_of
 from analogdp.scenario.energy import EnergySettings
+from analogdp.scenario.layers import AnyLayer, ImageShape, LayerSettings
 from analogdp.scenario.mismatch import MismatchSettings
 from analogdp.scenario.noise import NoiseSettings
 from analogdp.scenario.quantities import Ratio, Time
 from analogdp.scenario.record import RecordSettings
 from analogdp.scenario.settings import NameIn, OneOf, ProblemList, Settings
+from analogdp.scenario.wiring import Wiring, wire
 
 MAX_SEED = 2**63 - 1
 
@@ -234,10 +237,16 @@ class LearningSettings(Settings):
 
 
 class NetworkSettings(Settings):
-    """Layer sizes and what the output should do."""
+    """Layers and what the output should do."""
 
-    layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        default=(64, 128, 64, 10), min_length=2, max_length=1000, description="units per layer, the clamped input first"
+    layers: tuple[Annotated[int | ImageShape | LayerSettings, AnyLayer()], ...] = Field(
+        default=(64, 128, 64, 10),
+        min_length=2,
+        max_length=1000,
+        description="units per layer, the clamped input first; images and convolutions as sections",
+    )
+    architecture: Annotated[str, AfterValidator(known)] | None = Field(
+        default=None, description="lenet5, vgg16, or mlp with its hidden sizes, such as mlp-512-512, in place of layers"
     )
     loss: Annotated[str, NameIn(registry.losses)] = Field(
         default="least_squares", description="what the nudged output lowers"
@@ -247,16 +256,42 @@ class NetworkSettings(Settings):
         default=1.0, ge=0, le=100, description="initial weights are normal with variance gain^2 / fan-in"
     )
 
+    def layers_for(self, data: DataSettings) -> Layers:
+        """The layers, also where an architecture stands for them.
+
+        Raises:
+            ValueError: the architecture does not take such data.
+        """
+        if self.architecture is None:
+            return self.layers
+        return layers_of(self.architecture, data.shape(), data.sizes()[1])
+
+    def resolved(self, scenario: Scenario) -> Self:
+        return self.model_copy(update={"layers": self.layers_for(scenario.data)})
+
     def contradictions(self, scenario: Scenario) -> list[Problem]:
-        inputs, outputs = scenario.data.sizes()
-        wanted = {"first": (0, inputs, "inputs"), "last": (-1, outputs, "outputs")}
-        return [
-            Problem(
-                "layers", f"the {end} layer has {self.layers[index]} units, but {scenario.data.name} has {size} {what}"
-            )
-            for end, (index, size, what) in wanted.items()
-            if self.layers[index] != size
+        try:
+            layers = self.layers_for(scenario.data)
+            wirings = wire(layers)
+        except ProblemList as error:
+            return [Problem(f"layers.{problem.path}", problem.message) for problem in error.problems]
+        except ValueError as error:
+            return [Problem("architecture", str(error))]
+        if self.architecture and "layers" in self.model_fields_set and self.layers != layers:
+            return [Problem("architecture", f"{self.architecture} has layers of its own; leave layers or this away")]
+        if wirings[-1].kernel is not None:
+            return [Problem(f"layers.{len(wirings)}", "the last layer, the output, is a number of units")]
+        data, shape = scenario.data, scenario.data.shape()
+        inputs, outputs = data.sizes()
+        ends = (("first", wirings[0].inputs, inputs, "inputs"), ("last", wirings[-1].outputs, outputs, "outputs"))
+        problems = [
+            Problem("layers", f"the {end} layer has {units} units, but {data.name} has {size} {what}")
+            for end, units, size, what in ends
+            if units != size
         ]
+        if not problems and len(shape) == len(wirings[0].below) == 3 and shape != wirings[0].below:
+            problems.append(Problem("layers.0", f"{layers[0]} is not the shape of {data.name}, {ImageShape(*shape)}"))
+        return problems
 
 
 def _by_name(name: str) -> Any:
@@ -311,7 +346,7 @@ class FeedbackSettings(Settings):
             problems.append(Problem("gain", "only random weights have it; use path: random or kolen_pollack"))
         if self.decay is not None and self.path != "kolen_pollack":
             problems.append(Problem("decay", f"{self.decay:g} is only used by path: kolen_pollack"))
-        if self.separate and len(scenario.network.layers) < 3:
+        if self.separate and len(scenario.sizes) < 3:
             message = "there are no hidden layers that errors could come down to; use path: transposed"
             problems.append(Problem("path", message))
         if self.path == "copy" and not scenario.synapse.written_by_pulses:
@@ -409,6 +444,17 @@ class Scenario(Settings):
     run: RunSettings = RunSettings()
 
     @property
+    def wirings(self) -> tuple[Wiring, ...]:
+        """What lies between all layers."""
+        return wire(self.network.layers_for(self.data))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Units of all layers, the clamped input first."""
+        wirings = self.wirings
+        return (wirings[0].inputs, *(wiring.outputs for wiring in wirings))
+
+    @property
     def simulated_chips(self) -> tuple[int, ...]:
         """Indices of the chips that are simulated."""
         return self.run.only_chips or tuple(range(self.chips))
@@ -419,6 +465,8 @@ class Scenario(Settings):
             name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), Settings)
         }
         records = {f"record.{number}": record for number, record in enumerate(self.record)}
+        if misshapen := self._misshapen():
+            raise ProblemList(misshapen)
         problems = [
             Problem(f"{name}.{problem.path}", problem.message)
             for name, section in {**sections, **records}.items()
@@ -431,3 +479,11 @@ class Scenario(Settings):
             object.__setattr__(self, name, section.resolved(self))
         object.__setattr__(self, "record", tuple(record.resolved(self) for record in self.record))
         return self
+
+    def _misshapen(self) -> list[Problem]:
+        """What keeps layers from having sizes, which other sections ask for."""
+        try:
+            self.sizes  # noqa: B018
+        except ValueError:
+            return [Problem(f"network.{own.path}", own.message) for own in self.network.contradictions(self)]
+        return []

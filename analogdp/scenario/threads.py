@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 
 import torch
 
@@ -19,7 +18,7 @@ def threads_for(scenario: Scenario) -> int:
     program runs; else torch's choice."""
     if scenario.run.threads is not None:
         return scenario.run.threads
-    products = sum(inputs * outputs for inputs, outputs in pairwise(scenario.network.layers))
+    products = sum(wiring.fan_in * wiring.lines * wiring.positions for wiring in scenario.wirings)
     small = products * scenario.learning.batch * len(scenario.simulated_chips) < SMALL_STEP
     return 1 if small else torch.get_num_threads()
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from analogdp.synapses.programming import ProgrammingReport
 
 
+Polarity = Literal["both", "plus", "minus"]
+"""Which cells of pairs an update is for."""
+
+
 class LocalUpdate(NamedTuple):
     """What a plasticity rule may ask of a synapse, and nothing more: ``dW = post^T pre``.
 
@@ -26,7 +30,8 @@ class LocalUpdate(NamedTuple):
     Attributes:
         post: ``(chips, rows, out)``.
         pre: ``(chips, rows, in)``.
-        decay: factor ``(chips, out)`` by which each row is shrunk before the outer product is added, or None.
+        decay: share ``(chips, out)`` that is taken from each output line's weights before the outer product is added, or
+            None; like the outer product it is in proportion to the learning rate.
         polarity: which cells of the pairs may be written.
         duration: seconds that the write may take at most, for cells that are written for as long as it takes; None: any.
     """
@@ -34,8 +39,12 @@ class LocalUpdate(NamedTuple):
     post: Tensor
     pre: Tensor
     decay: Tensor | None = None
-    polarity: Literal["both", "plus", "minus"] = "both"
+    polarity: Polarity = "both"
     duration: float | None = None
+
+    def times(self, rate: float) -> LocalUpdate:
+        """The update at another learning rate."""
+        return self._replace(post=self.post * rate, decay=None if self.decay is None else self.decay * rate)
 
 
 class NoiseNumbers(NamedTuple):
@@ -189,8 +198,23 @@ class Synapse(nn.Module, ABC):
 
     @property
     def parameter(self) -> nn.Parameter | None:
-        """The weights as numbers that :mod:`torch.optim` may write, or None for physical cells."""
+        """The numbers behind the weights, which :mod:`torch.optim` may write, or None for physical cells."""
         return None
+
+    def add_gradient(self, update: LocalUpdate, fresh: bool) -> None:
+        """Add what stands for an update to the gradient of :attr:`parameter`: minus what it would add to the numbers.
+
+        Args:
+            update: at rate 1.
+            fresh: what the gradient was before is forgotten.
+
+        Raises:
+            InputError: there are no such numbers, or the update is for cells that there are not.
+        """
+        raise InputError("physical cells have no gradient; they are written by 'optimizer: pulses'")
+
+    def constrain(self) -> None:
+        """Bring :attr:`parameter` back into its range, after an optimizer wrote it; nothing by default."""
 
     def contributions(self) -> Tensor:
         """What each cell adds to its weight, signs included, ``(chips, cells, out, in)``; sums to :attr:`weights`."""

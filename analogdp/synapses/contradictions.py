@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from analogdp.errors import InputError, Problem
@@ -98,7 +97,7 @@ def _of_wires(crossbar: CrossbarSettings, scenario: Scenario) -> Iterator[Proble
         yield Problem(
             "wires", "conductances that fluctuate at every step need lines without resistance; set it to null"
         )
-    solved = any(crossbar.solves_at_reads(*sizes) for sizes in pairwise(scenario.network.layers))
+    solved = any(crossbar.solves_at_reads(wiring.fan_in, wiring.lines) for wiring in scenario.wirings)
     if solved and scenario.run.compile:
         yield Problem("wires.method", "a solution at every read cannot be compiled; use transfer_matrix")
     if solved and crossbar.pair == "offset_column":

@@ -310,7 +310,7 @@ class Crossbar(Synapse):
         write, mapping, net = self.settings.write, self.mapping, net_change(update)
         target, fade = self.target_weights[:, rows], None
         if update.decay is not None:
-            kept = update.decay.unsqueeze(-1)
+            kept = 1 - update.decay.unsqueeze(-1)
             target.mul_(kept)
             fade = self._fade(update, rows, state, kept)
         target.add_(net).clamp_(mapping.lowest, mapping.highest)

@@ -72,16 +72,29 @@ class IdealSynapse(Synapse):
         Raises:
             InputError: the update is for one polarity, which numbers do not have.
         """
+        self._refuse_polarity(update)
+        weight = self.weight.data
+        if update.decay is not None:
+            weight.mul_(1 - update.decay.unsqueeze(-1))
+        weight.baddbmm_(update.post.mT, update.pre)
+        none = weight.new_zeros(self.chips)
+        return UpdateReport(none, none)
+
+    def add_gradient(self, update: LocalUpdate, fresh: bool) -> None:
+        self._refuse_polarity(update)
+        if self.weight.grad is None:
+            self.weight.grad = torch.empty_like(self.weight)
+        gradient = self.weight.grad
+        torch.baddbmm(gradient, update.post.mT, update.pre, beta=0 if fresh else 1, alpha=-1, out=gradient)
+        if update.decay is not None:
+            gradient.addcmul_(self.weight.data, update.decay.unsqueeze(-1))
+
+    @staticmethod
+    def _refuse_polarity(update: LocalUpdate) -> None:
         if update.polarity != "both":
             raise InputError(
                 f"ideal weights have no {update.polarity} cells of their own; use a crossbar with 'pair: balanced'"
             )
-        weight = self.weight.data
-        if update.decay is not None:
-            weight.mul_(update.decay.unsqueeze(-1))
-        weight.baddbmm_(update.post.mT, update.pre)
-        none = weight.new_zeros(self.chips)
-        return UpdateReport(none, none)
 
     @property
     def parameter(self) -> nn.Parameter:

@@ -10,11 +10,9 @@ from torch import Tensor
 from analogdp.devices import WritePulse
 from analogdp.errors import InputError
 from analogdp.streams import Stream
-from analogdp.synapses.base import LocalUpdate
+from analogdp.synapses.base import LocalUpdate, Polarity
 from analogdp.synapses.mapping import Mapping
 from analogdp.synapses.parts import WriteSettings
-
-Polarity = Literal["both", "plus", "minus"]
 
 
 def net_change(update: LocalUpdate) -> Tensor:

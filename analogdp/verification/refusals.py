@@ -52,7 +52,7 @@ def refuse_if_too_large(scenario: Scenario, samples: int, steps: int) -> None:
     Raises:
         InputError: with sizes and limits.
     """
-    layers = scenario.network.layers
+    layers = scenario.sizes
     states = len(registry.neurons.get(scenario.neuron.model).compartments)
     neurons = samples * sum(layers[1:])
     synapses = 2 * samples * sum(below * above for below, above in pairwise(layers[1:]))

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from analogdp.errors import InputError
 from analogdp.learning.optimizers import WeightUpdater, transposed
 from analogdp.network.feedback import named_synapses
 from analogdp.scenario.schema import FeedbackSettings
@@ -20,6 +21,11 @@ def updates(network, seed):
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
     return [LocalUpdate(random(1, 6, synapse.outputs), random(1, 6, synapse.inputs)) for synapse in network.synapses]
+
+
+def make(updater, wanted, stream):
+    """Every synapse gets one update, and the biases what it says of the drives."""
+    return updater.apply([(own,) for own in wanted], [own.post.sum(1, keepdim=True) for own in wanted], stream)
 
 
 def updater(network, feedback, optimizer, rate=0.01):
@@ -46,7 +52,7 @@ def test_ideal_weights_and_biases_move_as_torch_moves_them_down_the_same_gradien
     )
     for seed in range(4):
         wanted = updates(network, seed)
-        assert updater.apply(wanted, STREAM.at(seed)) is None, "no pulses"
+        assert make(updater, wanted, STREAM.at(seed)) is None, "no pulses"
         for weight, bias, update in zip(weights, biases, wanted, strict=True):
             weight.grad = -torch.einsum("cbo,cbi->coi", update.post, update.pre)
             bias.grad = -update.post.sum(1, keepdim=True)
@@ -61,11 +67,11 @@ def test_ideal_weights_and_biases_move_as_torch_moves_them_down_the_same_gradien
 def test_a_restored_optimizer_goes_on_with_the_same_bits(make_network, optimizer, path):
     one, other = (make_network(feedback=path) for _ in range(2))
     first, second = (updater(network, path, optimizer) for network in (one, other))
-    first.apply(updates(one, 0), STREAM)
+    make(first, updates(one, 0), STREAM)
     other.load_state_dict(one.state_dict())
     second.restore({name: value.clone() for name, value in first.tensors().items()})
     for each, network in ((first, one), (second, other)):
-        each.apply(updates(network, 1), STREAM)
+        make(each, updates(network, 1), STREAM)
     for name, value in one.state_dict().items():
         assert torch.equal(value, other.state_dict()[name]), name
 
@@ -73,9 +79,7 @@ def test_a_restored_optimizer_goes_on_with_the_same_bits(make_network, optimizer
 def test_physical_cells_get_the_update_times_the_rate_and_report_their_pulses(make_network):
     network = make_network(synapse={"model": "crossbar", "device": "idealized"})
     before = network.synapses[0].weights.clone()
-    report = WeightUpdater(network, "pulses", rate=0.001, bias_rate=0.02, momentum=0.0).apply(
-        updates(network, 0), STREAM
-    )
+    report = make(WeightUpdater(network, "pulses", 0.001, 0.02, 0.0), updates(network, 0), STREAM)
     asked = 0.001 * torch.einsum("cbo,cbi->coi", updates(network, 0)[0].post, updates(network, 0)[0].pre)
     moved = network.synapses[0].weights - before
     slope = (moved * asked).sum() / asked.square().sum()
@@ -85,13 +89,21 @@ def test_physical_cells_get_the_update_times_the_rate_and_report_their_pulses(ma
     assert (report.pulses_down > 0).all()
 
 
-@pytest.mark.parametrize("change", [{"decay": torch.ones(1, 12, dtype=torch.float64)}, {"polarity": "plus"}])
-def test_what_torchs_optimizers_cannot_do_is_refused(make_network, change):
+def test_cells_that_ideal_weights_do_not_have_are_refused(make_network):
     network = make_network()
+    wanted = [own._replace(polarity="plus") for own in updates(network, 0)]
+    with pytest.raises(InputError, match="no plus cells of their own"):
+        make(WeightUpdater(network, "sgd", 0.01, 0.01, 0.0), wanted, STREAM)
+
+
+def test_plain_descent_takes_a_decay_with_the_rate(make_network):
+    network = make_network()
+    decay = torch.linspace(0, 1, 12, dtype=torch.float64).unsqueeze(0)
     wanted = updates(network, 0)
-    wanted[0] = wanted[0]._replace(**change)
-    with pytest.raises(ValueError, match="sums of outer products"):
-        WeightUpdater(network, "sgd", 0.01, 0.01, 0.0).apply(wanted, STREAM)
+    wanted[0], before = wanted[0]._replace(decay=decay), network.synapses[0].weights.clone()
+    make(WeightUpdater(network, "sgd", 0.01, 0.01, 0.0), wanted, STREAM)
+    expected = (1 - 0.01 * decay[..., None]) * before + 0.01 * wanted[0].post.mT @ wanted[0].pre
+    torch.testing.assert_close(network.synapses[0].weights.data, expected, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
@@ -101,7 +113,7 @@ def test_ideal_kolen_pollack_paths_approach_the_weights_by_the_decay_of_every_up
     before = [difference.clone() for difference in differences(network)]
     learning = updater(network, KOLEN_POLLACK, optimizer)
     for seed in range(20):
-        learning.apply(updates(network, seed), STREAM.at(seed))
+        make(learning, updates(network, seed), STREAM.at(seed))
     for old, new in zip(before, differences(network), strict=True):
         torch.testing.assert_close(new, old * 0.95**20, rtol=1e-10, atol=1e-12)
 
@@ -111,7 +123,7 @@ def test_with_plain_descent_both_ways_shrink_and_move_as_written_out(make_networ
     network = make_network(LAYERS, feedback=KOLEN_POLLACK)
     before = [synapse.weights.clone() for synapse in named_synapses(network).values()]
     wanted = updates(network, 0)
-    updater(network, KOLEN_POLLACK, "sgd").apply(wanted, STREAM)
+    make(updater(network, KOLEN_POLLACK, "sgd"), wanted, STREAM)
     changes = [0.01 * torch.einsum("cbo,cbi->coi", update.post, update.pre) for update in wanted]
     changes += [change.mT for change in changes[1:]]
     for synapse, old, change, kept in zip(
@@ -123,7 +135,7 @@ def test_with_plain_descent_both_ways_shrink_and_move_as_written_out(make_networ
 def test_random_paths_stay_as_they_are(make_network):
     network = make_network(LAYERS, feedback="random")
     before = network.feedback_paths[1].weights.clone()
-    updater(network, "random", "adam").apply(updates(network, 0), STREAM)
+    make(updater(network, "random", "adam"), updates(network, 0), STREAM)
     assert torch.equal(network.feedback_paths[1].weights, before)
 
 
@@ -133,7 +145,7 @@ def test_noiseless_copies_that_are_asked_for_whole_pulses_stay_copies(make_netwo
     network = make_network(LAYERS, synapse=cells, feedback="copy")
     before = network.synapses[1].weights.clone()
     for seed in range(3):
-        updater(network, "copy", "pulses").apply(updates(network, seed), STREAM.at(seed))
+        make(updater(network, "copy", "pulses"), updates(network, seed), STREAM.at(seed))
     assert (network.synapses[1].weights - before).abs().max() > 0.01
     for difference in differences(network):
         torch.testing.assert_close(difference, torch.zeros_like(difference), rtol=0, atol=1e-10)
@@ -144,7 +156,7 @@ def test_copies_in_cells_of_their_own_drift_apart(make_network):
     distances = []
     for seed in range(3):
         distances.append(float(differences(network)[0].norm()))
-        updater(network, "copy", "pulses").apply(updates(network, seed), STREAM.at(seed))
+        make(updater(network, "copy", "pulses"), updates(network, seed), STREAM.at(seed))
     assert distances[0] < distances[1] < distances[2]
 
 
@@ -155,14 +167,14 @@ def test_physical_kolen_pollack_paths_approach_the_weights_by_the_decay(make_net
     network = make_network((64, 60, 50, 10), synapse={"model": "crossbar", "device": device}, feedback=feedback)
     before = [difference.clone() for difference in differences(network)]
     for seed in range(10):
-        updater(network, feedback, "pulses", 1e-4).apply(updates(network, seed), STREAM.at(seed))
+        make(updater(network, feedback, "pulses", 1e-4), updates(network, seed), STREAM.at(seed))
     for old, new in zip(before, differences(network), strict=True):
         assert float((new * old).sum() / old.square().sum()) == pytest.approx(0.95**10, rel=0.05)
 
 
 def test_the_pulses_of_feedback_cells_are_counted(make_network):
     network = make_network(LAYERS, synapse={"model": "crossbar", "device": "ecram_mo"}, feedback="copy")
-    report = updater(network, "copy", "pulses").apply(updates(network, 0), STREAM)
+    report = make(updater(network, "copy", "pulses"), updates(network, 0), STREAM)
     counted = sum(int(synapse.write_counts.sum()) for synapse in named_synapses(network).values())
     assert network.feedback_paths[1].write_counts.any()
     assert (report.pulses_up + report.pulses_down).item() == counted

@@ -8,7 +8,7 @@ import torch
 from analogdp.data import load
 from analogdp.dynamics import Simulation
 from analogdp.learning import Trainer
-from analogdp.learning.plasticity import contrastive_hebbian
+from analogdp.learning.plasticity import ContrastiveHebbian
 from analogdp.network import Field, build
 from analogdp.network.feedback import named_synapses
 from analogdp.registry import clocks
@@ -36,7 +36,11 @@ def wanted_changes(network, inputs, labels):
     simulation.present(inputs, labels, network.neurons[-1].beta)
     states = simulation.settle().state
     below = [inputs, *(neuron.upward(state) for neuron, state in zip(network.neurons, states, strict=True))]
-    updates = [contrastive_hebbian(*each) for each in zip(network.neurons, states, below, strict=False)]
+    rule = ContrastiveHebbian(1.0, [])
+    updates = [
+        rule.updates(k, neuron.learning_signal(own), seen, seen.shape[1])[0]
+        for k, (neuron, own, seen) in enumerate(zip(network.neurons, states, below, strict=False))
+    ]
     return [update.post.mT @ update.pre for update in updates]
 
 

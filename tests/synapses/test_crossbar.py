@@ -99,9 +99,9 @@ def test_targets_take_every_request_and_stay_within_the_nominal_range() -> None:
 @pytest.mark.parametrize("pair", PAIRS)
 def test_rows_decay_before_the_outer_product_is_added(pair: str) -> None:
     crossbar, update = build(WEIGHTS, pair=pair, write={"rounding": "nearest"}), small_update()
-    decay = torch.tensor([0.5, 1.0, 0.9, 0.0, 1.0], dtype=torch.float64).expand(2, -1)
+    decay = torch.tensor([0.5, 0.0, 0.1, 1.0, 0.0], dtype=torch.float64).expand(2, -1)
     crossbar.apply_update(update._replace(decay=decay), STREAM.at(0))
-    want = decay[..., None] * WEIGHTS + torch.bmm(update.post.mT, update.pre)
+    want = (1 - decay[..., None]) * WEIGHTS + torch.bmm(update.post.mT, update.pre)
     torch.testing.assert_close(crossbar.weights, want, rtol=0, atol=0.0017)
     torch.testing.assert_close(crossbar.target_weights, want)
 

@@ -32,7 +32,7 @@ def test_an_update_decays_the_rows_and_adds_the_outer_product() -> None:
     synapse = IdealSynapse(weights)
     report = synapse.apply_update(LocalUpdate(post, pre, decay), STREAM)
     torch.testing.assert_close(
-        synapse.weights.data, decay[..., None] * weights + torch.einsum("cbo,cbi->coi", post, pre)
+        synapse.weights.data, (1 - decay[..., None]) * weights + torch.einsum("cbo,cbi->coi", post, pre)
     )
     assert report.pulses_up.tolist() == report.pulses_down.tolist() == [0, 0]
 

@@ -124,7 +124,7 @@ def test_weights_of_cells_that_are_only_raised_decay_by_raising_the_other_cell(a
         write={"accumulate": accumulate, "rounding": "nearest"},
     )
     before = crossbar.device.conductance(crossbar._state())
-    crossbar.apply_update(update(0.0, decay=torch.full((2, 5), 0.75, dtype=torch.float64)), STREAM.at(0))
+    crossbar.apply_update(update(0.0, decay=torch.full((2, 5), 0.25, dtype=torch.float64)), STREAM.at(0))
     step = crossbar.mapping.scale * crossbar.device.increment
     torch.testing.assert_close(crossbar.weights, 0.75 * WEIGHTS, rtol=0, atol=0.51 * step)
     assert (crossbar.device.conductance(crossbar._state()) >= before).all()

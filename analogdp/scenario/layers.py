@@ -1,0 +1,109 @@
+"""What a scenario says about a layer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from analogdp.scenario.settings import Settings
+
+LARGEST_SIDE = 65_536
+_SHAPE = re.compile(r"^([1-9]\d{0,5})x([1-9]\d{0,4})x([1-9]\d{0,4})$")
+
+
+class PoolSettings(Settings):
+    """Windows of an image, each of which gives one number."""
+
+    kind: Literal["max", "average", "quadratic_mean"] = Field(
+        default="max", description="what is taken of a window; quadratic_mean: the root of the mean square"
+    )
+    size: int = Field(default=2, ge=1, le=LARGEST_SIDE, description="side of a window")
+    stride: int | None = Field(default=None, ge=1, le=LARGEST_SIDE, description="between windows; default: size")
+    of: Literal["drive", "activity"] = Field(
+        default="drive",
+        description="drive: what arrives is pooled, so there is one neuron for each window; activity: what the neurons send on",
+    )
+
+
+class LayerSettings(Settings):
+    """What all layers written as a section have."""
+
+    normalise: Literal["batch"] | None = Field(
+        default=None, description="batch: drives are normalised over the samples of a batch (Ioffe & Szegedy 2015)"
+    )
+
+
+class DenseSettings(LayerSettings):
+    """A layer that every unit below reaches; a bare number stands for one."""
+
+    dense: int = Field(ge=1, description="units")
+
+
+class ConvolutionSettings(LayerSettings):
+    """A layer of images: each neuron sees a window of the images below, through weights that its channel shares."""
+
+    conv: int = Field(ge=1, le=LARGEST_SIDE, description="channels")
+    kernel: int = Field(default=3, ge=1, le=LARGEST_SIDE, description="side of the windows")
+    stride: int = Field(default=1, ge=1, le=LARGEST_SIDE, description="between windows")
+    padding: int = Field(default=0, ge=0, le=LARGEST_SIDE, description="zeros around the image")
+    pool: PoolSettings | None = Field(default=None, description="windows of this layer's images")
+
+
+@dataclass(frozen=True)
+class ImageShape:
+    """The shape of an input, written ``1x28x28``."""
+
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.channels, self.height, self.width
+
+    def __str__(self) -> str:
+        return "x".join(map(str, self.shape))
+
+
+class AnyLayer:
+    """Annotation of a layer: a number of units, the shape of an input, or a section."""
+
+    @staticmethod
+    def validate(value: Any, number: core_schema.ValidatorFunctionWrapHandler) -> int | ImageShape | LayerSettings:
+        """A layer as the user wrote it."""
+        if isinstance(value, ImageShape | LayerSettings):
+            return value
+        if isinstance(value, Mapping):
+            section: type[LayerSettings] = DenseSettings if "dense" in value else ConvolutionSettings
+            return section.model_validate(value)
+        if isinstance(value, str) and (shape := _SHAPE.match(value)):
+            return ImageShape(*map(int, shape.groups()))
+        units: int = number(value)
+        return units
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(
+            self.validate,
+            core_schema.int_schema(ge=1, strict=True),
+            serialization=core_schema.plain_serializer_function_ser_schema(_plain),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        sections = [
+            dict(handler.resolve_ref_schema(handler(section.__pydantic_core_schema__)))
+            for section in (DenseSettings, ConvolutionSettings)
+        ]
+        shape = {"type": "string", "pattern": _SHAPE.pattern}
+        return {"anyOf": [{"type": "integer", "minimum": 1}, shape, *sections]}
+
+
+def _plain(layer: int | ImageShape | LayerSettings) -> Any:
+    if isinstance(layer, LayerSettings):
+        return layer.model_dump(mode="json")
+    return str(layer) if isinstance(layer, ImageShape) else layer
