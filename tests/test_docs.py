@@ -49,6 +49,8 @@ WRITTEN_OUT = {
     "parameters": "section",
     "record": "list of sections",
     "units": "list of whole numbers, whole number, `all`",
+    "size": "list of whole numbers",
+    "classes": "list of text",
     "only_chips": "list of whole numbers",
     "significance": "list of numbers",
     "steps_up": "list of numbers",
@@ -107,7 +109,7 @@ def values(name, field):
     names = next((own_names(part.registry) for part in metadata if isinstance(part, NameIn)), None)
     choices = [choice for kind in types if get_origin(kind) is Literal for choice in get_args(kind)]
     null = ", `null`" if type(None) in types else ""
-    if name in WRITTEN_OUT and types[0] is not DeviceCard:
+    if name in WRITTEN_OUT and types[0] is not DeviceCard and (types[0] is tuple or not quantity(metadata)):
         return WRITTEN_OUT[name] + null
     if names:
         return ("list of " if types[0] is tuple else "") + quoted(names) + null

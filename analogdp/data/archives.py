@@ -1,4 +1,4 @@
-"""Reads members of archives into memory, by name and within bounds; nothing is unpacked onto the disk."""
+"""Reads files and members of archives into memory, by name and within bounds; nothing is unpacked onto the disk."""
 
 from __future__ import annotations
 
@@ -16,6 +16,20 @@ from analogdp.errors import InputError
 
 LARGEST = 1_000_000_000
 """Bytes that are taken from an archive at most: twice the largest batch of any data set here."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """A whole file.
+
+    Raises:
+        InputError: it cannot be read, or is beyond all bounds.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise InputError(f"{path} has more than {LARGEST:,} bytes; it is not the file it should be")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}; get it again") from error
 
 
 def read_tar(path: Path, names: Collection[str]) -> dict[str, bytes]:

@@ -6,10 +6,13 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
+from analogdp.data.batches import Batch
 from analogdp.errors import InputError
 from analogdp.files import atomic_path
 
@@ -18,9 +21,6 @@ CACHE_VARIABLE = "ANALOGDP_CACHE"
 
 CONVERSION = 1
 """Goes into the names of kept arrays: another number leaves those of older releases behind."""
-
-Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]
-"""Samples ``(samples, numbers)`` and their labels ``(samples,)``."""
 
 
 def cache_directory() -> Path:
@@ -31,7 +31,9 @@ def cache_directory() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("analogdp"))
 
 
-def converted(folder: str, sources: Sequence[Path], shape: tuple[int, int], batches: Iterable[Batch]) -> Batch:
+def converted(
+    folder: str, sources: Sequence[Path], shape: tuple[int, int], batches: Iterable[Batch]
+) -> tuple[np.memmap[Any, np.dtype[np.uint8]], Tensor]:
     """All batches as one array in a file, mapped into memory, and their labels; made when it is not there yet.
 
     What was made from files of the same paths, sizes and times of change is used again.
@@ -43,7 +45,7 @@ def converted(folder: str, sources: Sequence[Path], shape: tuple[int, int], batc
         batches: read only if need be.
 
     Raises:
-        InputError: there are more or fewer samples, or the cache cannot be written to.
+        InputError: there are more or fewer samples, or the cache cannot be written to or is damaged.
     """
     directory = cache_directory() / folder
     key = _fingerprint(sources)
@@ -55,7 +57,12 @@ def converted(folder: str, sources: Sequence[Path], shape: tuple[int, int], batc
         except OSError as error:
             problem = f"data: {folder} cannot be kept in {directory} ({error.strerror or error})"
             raise InputError(f"{problem}; name another folder by ${CACHE_VARIABLE}") from error
-    return np.load(inputs_file, mmap_mode="r"), np.load(labels_file)
+    try:
+        return np.load(inputs_file, mmap_mode="r"), torch.from_numpy(np.load(labels_file))
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(
+            f"{inputs_file} or its labels are damaged ({error}); remove both, and they are made anew"
+        ) from error
 
 
 def _convert(

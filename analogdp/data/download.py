@@ -26,6 +26,7 @@ class DownloadSettings(FileSettings):
 
     addresses: ClassVar[tuple[str, ...]]
     checksums: ClassVar[dict[str, str]]
+    input_bytes = 1
 
     download: bool = Field(default=False, description="get files that are missing from their publisher")
 

@@ -22,7 +22,7 @@ class FileSettings(DataSettings):
     Attributes:
         folder: of the data set's files in the common data folder.
         files: what to put there, in words.
-        train_samples, test_samples: how many there are, where no limit is set.
+        train_samples, test_samples: how many there are.
     """
 
     folder: ClassVar[str]
@@ -35,8 +35,6 @@ class FileSettings(DataSettings):
         strict=False,
         description=f"folder with the data set's files; default: ${DATA_VARIABLE}/<data set>",
     )
-    train_limit: int | None = Field(default=None, ge=1, description="use only the first so many training samples")
-    test_limit: int | None = Field(default=None, ge=1, description="use only the first so many test samples")
 
     def resolved(self, scenario: Scenario) -> Self:
         """With the folder named outright, so that a run can be resumed from anywhere."""
@@ -46,9 +44,7 @@ class FileSettings(DataSettings):
         return self
 
     def samples(self) -> tuple[int, int]:
-        limits = ((self.train_samples, self.train_limit), (self.test_samples, self.test_limit))
-        train, test = (min(count, limit or count) for count, limit in limits)
-        return train, test
+        return self.train_samples, self.test_samples
 
     def place(self) -> Path | None:
         """The folder to look in, or None where nobody has named one."""

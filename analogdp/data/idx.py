@@ -88,8 +88,8 @@ class IdxDataset:
     def load(cls, settings: DataSettings, seed: int) -> Dataset:
         """The published training and test parts, in their order."""
         assert isinstance(settings, IdxSettings)
-        train = read_part(settings, "train", settings.train_limit)
-        test = read_part(settings, "t10k", settings.test_limit)
+        train = read_part(settings, "train")
+        test = read_part(settings, "t10k")
         return Dataset.of_classes(settings.name, cls.classes, train, test)
 
 
@@ -109,7 +109,7 @@ class FashionMnist(IdxDataset):
     classes = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 
-def read_part(settings: IdxSettings, part: str, limit: int | None) -> tuple[Tensor, Tensor]:
+def read_part(settings: IdxSettings, part: str) -> tuple[Tensor, Tensor]:
     """Images ``(samples, pixels)``, bytes, and labels of the part ``train`` or ``t10k``.
 
     Raises:
@@ -126,7 +126,7 @@ def read_part(settings: IdxSettings, part: str, limit: int | None) -> tuple[Tens
         raise InputError(f"{images_file} has images of {tuple(images.shape[1:])} pixels; expected {SIDE} x {SIDE}")
     if len(labels) == 0 or labels.max() > 9:
         raise InputError(f"{labels_file} has no labels, or some beyond 0 to 9")
-    return images[:limit].reshape(-1, SIDE * SIDE), labels[:limit]
+    return images.reshape(-1, SIDE * SIDE), labels
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
