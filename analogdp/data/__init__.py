@@ -1,8 +1,21 @@
 """Data sets: what they are, and the ones that a scenario can name."""
 
-from analogdp.data import cifar, cifar_jpeg, digits, folder, idx, imagenet32
+from analogdp.data import cifar, cifar_jpeg, digits, folder, housing, idx, imagenet32, ones, wine
 from analogdp.data.base import Dataset
 from analogdp.data.loading import load
 from analogdp.data.samples import Samples
 
-__all__ = ["Dataset", "Samples", "cifar", "cifar_jpeg", "digits", "folder", "idx", "imagenet32", "load"]
+__all__ = [
+    "Dataset",
+    "Samples",
+    "cifar",
+    "cifar_jpeg",
+    "digits",
+    "folder",
+    "housing",
+    "idx",
+    "imagenet32",
+    "load",
+    "ones",
+    "wine",
+]

@@ -6,27 +6,22 @@ from functools import cache
 from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from analogdp import registry
 from analogdp.data.base import Dataset
-from analogdp.scenario.quantities import Ratio
+from analogdp.data.splitting import SplitSettings, divide
 from analogdp.scenario.schema import DataSettings
-from analogdp.streams import WHOLE_RUN, stream
 
 SAMPLES = 1797
 BRIGHTEST = 16.0
 CLASSES = tuple("0123456789")
 
 
-class DigitsSettings(DataSettings):
+class DigitsSettings(SplitSettings):
     """The digits section."""
 
     name: Literal["digits"] = "digits"
-    test_fraction: Ratio = Field(
-        default=0.2, ge=0.01, le=0.99, description="share of every class that is only tested on"
-    )
 
     def sizes(self) -> tuple[int, int]:
         return 64, len(CLASSES)
@@ -35,9 +30,7 @@ class DigitsSettings(DataSettings):
         return 1, 8, 8
 
     def samples(self) -> tuple[int, int]:
-        # Rounding in each class can move a few samples to either part.
-        test = round(SAMPLES * self.test_fraction)
-        return SAMPLES - test, test
+        return self.divided(SAMPLES)
 
 
 @registry.datasets.register("digits")
@@ -50,21 +43,7 @@ class Digits:
     def load(settings: DataSettings, seed: int) -> Dataset:
         """Split every class at random, by ``seed``."""
         assert isinstance(settings, DigitsSettings)
-        images, labels = _samples()
-        train, test = stratified_split(labels, settings.test_fraction, seed)
-        return Dataset.of_classes("digits", CLASSES, (images[train], labels[train]), (images[test], labels[test]))
-
-
-def stratified_split(labels: Tensor, test_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices of the training and of the test samples, each class divided by the same fraction; both in order."""
-    test = []
-    for label in range(int(labels.max()) + 1):
-        members = torch.nonzero(labels == label).squeeze(1)
-        order = torch.randperm(len(members), generator=stream(seed, "data/split", WHOLE_RUN, label))
-        test.append(members[order[: round(len(members) * test_fraction)]])
-    is_test = torch.zeros(len(labels), dtype=torch.bool)
-    is_test[torch.cat(test)] = True
-    return torch.nonzero(~is_test).squeeze(1), torch.nonzero(is_test).squeeze(1)
+        return divide(settings, CLASSES, *_samples(), seed)
 
 
 @cache

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.data.base import Dataset
-from analogdp.data.digits import stratified_split
+from analogdp.data.splitting import stratified_split
 from analogdp.errors import InputError
 from analogdp.scenario.quantities import Ratio
 from analogdp.scenario.schema import DataSettings, Scenario

@@ -6,7 +6,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from analogdp import data
-from analogdp.data.digits import DigitsSettings, stratified_split
+from analogdp.data.digits import DigitsSettings
 
 
 def test_both_parts_together_are_scikit_learns_digits_with_brightness_up_to_one():
@@ -31,14 +31,6 @@ def test_the_seed_decides_the_split():
     first, again, other = (data.load(DigitsSettings(), seed=seed) for seed in (1, 1, 2))
     assert torch.equal(first.test_inputs[:], again.test_inputs[:])
     assert not torch.equal(first.test_inputs[:], other.test_inputs[:])
-
-
-def test_a_split_is_a_partition():
-    labels = torch.tensor([0, 1, 0, 1, 1, 0, 0, 2])
-    train, test = stratified_split(labels, 0.5, seed=0)
-    assert sorted([*train.tolist(), *test.tolist()]) == list(range(8))
-    # Half of four zeros, three ones and a single two, rounded to even.
-    assert torch.bincount(labels[test], minlength=3).tolist() == [2, 2, 0]
 
 
 def test_the_section_knows_the_sizes_without_loading():
