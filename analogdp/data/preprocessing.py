@@ -41,7 +41,9 @@ def prepared(dataset: Dataset, settings: DataSettings, seed: int) -> Dataset:
     test = _take(test, slice(settings.test_limit))
     for name, part in (("training", train), ("test", test)):
         if not len(part[0]):
-            raise InputError(f"data: {settings.name} has no {name} samples left; loosen its limits, or draw fewer")
+            raise InputError(
+                f"data: {settings.name} has no {name} samples left; change its limits, draw or test_fraction"
+            )
     everything = (pool,) if settings.test == "rest" else (pool, test)
     known = everything if settings.normalise_over == "all" else (train,)
     train, test = (_normalised(part, known, settings) for part in (train, test))
