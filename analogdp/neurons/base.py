@@ -51,6 +51,8 @@ class NeuronModel(ABC):
         compartments: names of the state variables of one neuron.
         plasticity: name of the rule that the model learns by unless the scenario names another.
         asymmetric: whether the model has an asymmetry of nudging, which may fluctuate in time.
+        batch_normalises: whether drives may be normalised over a batch: only where its samples are computed together, by a
+            forward-backward sweep whose messages down are derivatives.
         beta: nominal nudging strength while training.
     """
 
@@ -58,6 +60,7 @@ class NeuronModel(ABC):
     compartments: ClassVar[tuple[str, ...]]
     plasticity: ClassVar[str]
     asymmetric: ClassVar[bool] = False
+    batch_normalises: ClassVar[bool] = False
     beta: float
 
     @classmethod

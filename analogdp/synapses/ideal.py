@@ -30,6 +30,7 @@ class IdealSynapse(Synapse):
     """
 
     Settings: ClassVar[type[SynapseSettings]] = IdealSettings
+    exact = True
 
     def __init__(self, weights: Tensor) -> None:
         chips, outputs, inputs = weights.shape
