@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 import zipfile
 import zlib
@@ -41,17 +42,18 @@ def read_tar(path: Path, names: Collection[str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     room = LARGEST
     try:
-        with tarfile.open(path, "r:gz") as archive:
+        with gzip.open(path) as packed, tarfile.open(fileobj=packed, mode="r:") as archive:
             for member in archive:
                 # Those that are passed over have to be unpacked as well, so they count.
                 room -= member.size
                 if room < 0:
-                    raise InputError(f"{path} unpacks to more than {LARGEST:,} bytes; it is not the file it should be")
+                    break
                 file = archive.extractfile(member) if member.name in names and member.isfile() else None
                 if file is not None:
                     found[member.name] = file.read()
-                if len(found) == len(names):
-                    break
+            # Behind the last member stands the checksum of all, which is looked at when everything has been read.
+            if room < 0 or len(packed.read(room + 1)) > room:
+                raise InputError(f"{path} unpacks to more than {LARGEST:,} bytes; it is not the file it should be")
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise InputError(f"{path} is damaged ({error}); get it again") from error
     missing = sorted(set(names) - found.keys())
