@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
@@ -16,9 +16,8 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.data.base import Dataset
-from analogdp.data.splitting import stratified_split
+from analogdp.data.splitting import SplitSettings, divide
 from analogdp.errors import InputError
-from analogdp.scenario.quantities import Ratio
 from analogdp.scenario.schema import DataSettings, Scenario
 
 ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"))
@@ -29,14 +28,12 @@ TEST_FOLDERS = ("test", "val")
 MODES = {"rgb": ("RGB", 3), "grey": ("L", 1)}
 """Pillow's name for each mode, and its channels."""
 
-USUAL_FRACTION = 0.2
-
 Side = Annotated[int, Field(ge=1, le=1024)]
 LabelledPicture = tuple[Path, int]
 """A file and the number of its class."""
 
 
-class FolderSettings(DataSettings):
+class FolderSettings(SplitSettings):
     """The section of pictures in folders."""
 
     input_bytes = 1
@@ -50,16 +47,12 @@ class FolderSettings(DataSettings):
     classes: tuple[str, ...] | None = Field(
         default=None, min_length=2, description="folders that are classes; default: all, sorted by name"
     )
-    test_fraction: Ratio | None = Field(
-        default=None,
-        ge=0.01,
-        le=0.99,
-        description="share of every class that is only tested on, where there is no folder test",
-    )
 
-    def resolved(self, scenario: Scenario) -> FolderSettings:
+    def resolved(self, scenario: Scenario) -> Self:
         """With the folder and the classes named outright, so that a run can be resumed from anywhere."""
-        return self.model_copy(update={"directory": self.directory.resolve(), "classes": self.class_names()})
+        apart = self.places()[1] is not None
+        section = self if apart else super().resolved(scenario)
+        return section.model_copy(update={"directory": self.directory.resolve(), "classes": self.class_names()})
 
     def sizes(self) -> tuple[int, int]:
         channels, height, width = self.shape()
@@ -70,11 +63,7 @@ class FolderSettings(DataSettings):
 
     def samples(self) -> tuple[int, int]:
         train, test = find_pictures(self)
-        if test:
-            return len(train), len(test)
-        # Rounding in each class can move a few samples to either part.
-        tested = round(len(train) * (self.test_fraction or USUAL_FRACTION))
-        return len(train) - tested, tested
+        return (len(train), len(test)) if test else self.divided(len(train))
 
     def places(self) -> tuple[Path, Path | None]:
         """The folders of training and of test pictures; None for the second where all lie in the first.
@@ -134,12 +123,11 @@ class Folder:
     def load(settings: DataSettings, seed: int) -> Dataset:
         """Both parts; where they lie together, every class is split at random, by ``seed``."""
         assert isinstance(settings, FolderSettings)
-        (images, labels), test = (read_pictures(part, settings) for part in find_pictures(settings))
-        train = images, labels
+        classes = settings.class_names()
+        train, test = (read_pictures(part, settings) for part in find_pictures(settings))
         if not len(test[1]):
-            kept, tested = stratified_split(labels, settings.test_fraction or USUAL_FRACTION, seed)
-            train, test = (images[kept], labels[kept]), (images[tested], labels[tested])
-        return Dataset.of_classes("folder", settings.class_names(), train, test, settings.shape())
+            return divide(settings, classes, *train, seed)
+        return Dataset.of_classes("folder", classes, train, test)
 
 
 def find_pictures(settings: FolderSettings) -> tuple[list[LabelledPicture], list[LabelledPicture]]:
