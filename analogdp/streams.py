@@ -35,7 +35,7 @@ class Stream:
     """A named stream for a set of chips: each chip's numbers depend on that chip's index alone.
 
     Attributes:
-        seed: the scenario's seed.
+        seed: the scenario's seed; for chips of several runs that are simulated together a tuple, one for each chip.
         name: what is drawn, for example ``"layer1/write"``.
         chips: the indices of the chips simulated together; a draw has one leading entry for each.
         device: where the numbers are drawn and live.
@@ -43,7 +43,7 @@ class Stream:
         indices: where in the stream, for example (epoch, batch).
     """
 
-    seed: int
+    seed: int | tuple[int, ...]
     name: str
     chips: tuple[int, ...] = (0,)
     device: torch.device = _CPU
@@ -57,6 +57,11 @@ class Stream:
     def at(self, *indices: int) -> Stream:
         """This stream at further indices; draws at different indices are independent."""
         return replace(self, indices=self.indices + indices)
+
+    def of_chips(self, chosen: slice) -> Stream:
+        """The stream of some of the chips, by their places."""
+        seeds = self.seed[chosen] if isinstance(self.seed, tuple) else self.seed
+        return replace(self, seed=seeds, chips=self.chips[chosen])
 
     def normal(self, shape: tuple[int, ...], out: Tensor | None = None, std: float = 1.0) -> Tensor:
         """Normal numbers of mean 0, shape ``(chips, *shape)``; ``out`` is a contiguous tensor of that shape."""
@@ -73,16 +78,33 @@ class Stream:
         return values
 
     def shared(self) -> Stream:
-        """The stream of draws that all chips share: one leading entry, the same whatever the chips are."""
-        return replace(self, chips=(WHOLE_RUN,))
+        """The stream of draws that all chips of a run share: one leading entry, the same whatever the chips are.
+
+        Chips of several runs have an entry each, which is the same for the chips of one run.
+        """
+        return replace(self, chips=(WHOLE_RUN,) * (len(self.seed) if isinstance(self.seed, tuple) else 1))
 
     def permutation(self, length: int) -> Tensor:
-        """A random order of ``range(length)``, int64 on the CPU, shared by all chips."""
-        generator = stream(self.seed, self.name, WHOLE_RUN, *self.indices)
+        """A random order of ``range(length)``, int64 on the CPU, shared by all chips.
+
+        Raises:
+            ValueError: the chips are of runs with different seeds, which have no order in common.
+        """
+        seed, *others = set(self._seeds)
+        if others:
+            raise ValueError(f"runs with different seeds have no common order: ask for that of each ({self.name})")
+        generator = stream(seed, self.name, WHOLE_RUN, *self.indices)
         return torch.randperm(length, generator=generator)
+
+    @property
+    def _seeds(self) -> tuple[int, ...]:
+        return self.seed if isinstance(self.seed, tuple) else (self.seed,) * len(self.chips)
 
     def _empty(self, shape: tuple[int, ...]) -> Tensor:
         return torch.empty((len(self.chips), *shape), device=self.device, dtype=self.dtype)
 
     def _generators(self) -> list[torch.Generator]:
-        return [stream(self.seed, self.name, chip, *self.indices, device=self.device) for chip in self.chips]
+        return [
+            stream(seed, self.name, chip, *self.indices, device=self.device)
+            for seed, chip in zip(self._seeds, self.chips, strict=True)
+        ]

@@ -83,3 +83,32 @@ def test_neighbouring_seeds_and_indices_are_unrelated():
     rows = [torch.randn(5000, generator=stream(seed, "a", index)) for seed in (0, 1) for index in (0, 1)]
     correlations = np.corrcoef(np.stack(rows)) - np.eye(4)
     assert np.abs(correlations).max() < 4 / np.sqrt(5000)
+
+
+def runs_together():
+    """Two chips of a run with seed 4, and one of a run with seed 9."""
+    return Stream((4, 4, 9), "write", chips=(0, 1, 0)).at(5)
+
+
+def test_chips_of_several_runs_draw_what_each_run_draws_by_itself():
+    first, second = (Stream(seed, "write", chips=chips).at(5) for seed, chips in ((4, (0, 1)), (9, (0,))))
+    for draw in (Stream.normal, Stream.uniform):
+        assert torch.equal(draw(runs_together(), (3,)), torch.cat((draw(first, (3,)), draw(second, (3,)))))
+
+
+def test_what_the_chips_of_a_run_share_is_drawn_once_for_each_chip_of_several_runs():
+    drawn = runs_together().shared().normal((3,))
+    wanted = torch.cat([Stream(seed, "write").at(5).shared().normal((3,)) for seed in (4, 4, 9)])
+    assert torch.equal(drawn, wanted)
+
+
+def test_some_of_the_chips_keep_their_seeds():
+    last = runs_together().of_chips(slice(2, 3))
+    assert torch.equal(last.normal((3,)), Stream(9, "write").at(5).normal((3,)))
+    assert torch.equal(last.permutation(9), Stream(9, "write").at(5).permutation(9))
+
+
+def test_runs_with_different_seeds_have_no_order_in_common():
+    with pytest.raises(ValueError, match="no common order"):
+        runs_together().permutation(9)
+    assert torch.equal(runs_together().of_chips(slice(2)).permutation(9), Stream(4, "write").at(5).permutation(9))

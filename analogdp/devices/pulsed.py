@@ -20,7 +20,6 @@ which stops every single pulse, they are close. Compared with the loop from 0, 5
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import ClassVar, Self
 
 import torch
@@ -180,7 +179,7 @@ class PulsedDevice(DeviceModel):
             return
         for chip, near in enumerate(_may_reach_bounds(cells[0], change, std, own["upper"], own["lower"])):
             found = places(near)
-            uniform = replace(ways, chips=ways.chips[chip : chip + 1]).uniform((len(found),))[0]
+            uniform = ways.of_chips(slice(chip, chip + 1)).uniform((len(found),))[0]
             weight, moved, own_std, own_pulses, upper, lower = (
                 cell[chip].reshape(-1).index_select(0, found) for cell in cells
             )

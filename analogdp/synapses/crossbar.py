@@ -137,8 +137,7 @@ class Crossbar(Synapse):
             part = update._replace(post=update.post[..., rows], decay=decay)
             counts = list(self._counts(part, rows, patch.state, own, number))
             for piece in patch.each_chip():
-                chips = replace(own, chips=own.chips[piece.chips])
-                self._write(piece, [count[piece.chips] for count in counts], chips, tally)
+                self._write(piece, [count[piece.chips] for count in counts], own.of_chips(piece.chips), tally)
             tally.keep_apart(counts, (..., rows, slice(None)))
         if (transfer := self.settings.write.transfer) and number % transfer.every == transfer.every - 1:
             self._transfer(number // transfer.every, stream.child("transfer"), tally)
