@@ -17,18 +17,16 @@ from analogdp.streams import Stream
 from analogdp.synapses.base import Synapse
 
 
-def build(scenario: Scenario, chips: tuple[int, ...] | None = None) -> Network:
+def build(scenario: Scenario, chips: tuple[int, ...] | None = None, seeds: tuple[int, ...] | None = None) -> Network:
     """Build the network of a scenario, with its mismatch drawn and its initial weights stored in its synapses.
 
     Args:
         scenario: what to build.
         chips: indices of the chips to build; by default those that the scenario wants simulated. A chip is the same
             whichever others are built with it.
+        seeds: for chips of several runs, the seed of each chip's run; by default the scenario's.
     """
-    chips = scenario.simulated_chips if chips is None else chips
-    stream = Stream(
-        scenario.seed, "network", chips, resolve_device(scenario.run.device), getattr(torch, scenario.run.dtype)
-    )
+    stream = network_stream(scenario, chips, seeds)
     loss: Loss = registry.losses.get(scenario.network.loss)()
     layers, synapses, feedback = [], [], []
     for index, wiring in enumerate(scenario.wirings):
@@ -38,7 +36,22 @@ def build(scenario: Scenario, chips: tuple[int, ...] | None = None) -> Network:
         synapses.append(_synapse(scenario, weights, own.child("synapse")))
         # Nothing is sent down to the clamped input.
         feedback.append(feedback_path(scenario, weights, own.child("feedback")) if index else None)
-    return Network(layers, synapses, loss, chips, feedback, scenario.wirings)
+    return Network(layers, synapses, loss, stream.chips, feedback, scenario.wirings)
+
+
+def network_stream(
+    scenario: Scenario, chips: tuple[int, ...] | None = None, seeds: tuple[int, ...] | None = None
+) -> Stream:
+    """Of everything that is drawn for a network; arguments as of :func:`build`."""
+    chips = scenario.simulated_chips if chips is None else chips
+    device, dtype = resolve_device(scenario.run.device), getattr(torch, scenario.run.dtype)
+    return Stream(scenario.seed if seeds is None else seeds, "network", chips, device, dtype)
+
+
+def build_neurons(scenario: Scenario, loss: Loss, units: int, stream: Stream) -> NeuronModel:
+    """The neurons of one layer, whose stream this is, with their mismatch drawn."""
+    model: type[NeuronModel] = registry.neurons.get(scenario.neuron.model)
+    return model.build(scenario.neuron, loss, scenario.mismatch, units, stream)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -50,10 +63,9 @@ def resolve_device(name: str) -> torch.device:
 
 def _layer(scenario: Scenario, loss: Loss, wiring: Wiring, stream: Stream) -> Layer:
     units = wiring.outputs
-    model: type[NeuronModel] = registry.neurons.get(scenario.neuron.model)
-    neuron = model.build(scenario.neuron, loss, scenario.mismatch, units, stream)
+    neuron = build_neurons(scenario, loss, units, stream)
     tau = mismatch.relative(
-        scenario.neuron.tau, scenario.mismatch.tau, len(model.compartments), units, stream.child("tau")
+        scenario.neuron.tau, scenario.mismatch.tau, len(neuron.compartments), units, stream.child("tau")
     )
     bias = None
     if scenario.network.bias:
