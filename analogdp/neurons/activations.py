@@ -25,6 +25,8 @@ class Activation(ABC):
     """An elementwise function ``f``; ``apply_`` overwrites its argument with the same values that a call returns."""
 
     Settings: ClassVar[type[ActivationSettings]] = ActivationSettings
+    projects: ClassVar[bool] = False
+    """Whether it takes every number to the nearest one of an interval."""
 
     def __init__(self, settings: ActivationSettings) -> None:
         self.settings = settings
@@ -59,6 +61,8 @@ def make_activation(settings: ActivationSettings) -> Activation:
 @registry.activations.register("relu")
 class Relu(Activation):
     """max(x, 0)."""
+
+    projects = True
 
     def __call__(self, x: Tensor) -> Tensor:
         return torch.relu(x)
@@ -101,6 +105,8 @@ class LeakyRelu(Activation):
 class HardSigmoid(Activation):
     """min(max(x, 0), 1), the one of Scellier & Bengio 2017 (torch's own has slope 1/6)."""
 
+    projects = True
+
     def __call__(self, x: Tensor) -> Tensor:
         return torch.clamp(x, 0, 1)
 
@@ -142,6 +148,8 @@ class Logistic(Activation):
 @registry.activations.register("identity")
 class Identity(Activation):
     """x itself: a linear network."""
+
+    projects = True
 
     def __call__(self, x: Tensor) -> Tensor:
         return x

@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 from torch import Tensor
 
 from analogdp.errors import InputError
+from analogdp.neurons.damping import Damping
 from analogdp.neurons.losses import Loss
 from analogdp.scenario.mismatch import MismatchSettings
 from analogdp.scenario.schema import NeuronSettings
@@ -54,6 +55,8 @@ class NeuronModel(ABC):
         batch_normalises: whether drives may be normalised over a batch: only where its samples are computed together, by a
             forward-backward sweep whose messages down are derivatives.
         beta: nominal nudging strength while training.
+        damping: how much of its state a layer keeps when it jumps, or None.
+        input_gain: the clamped input x below these neurons becomes ``x + input_gain * W^T downward``; 0 leaves it as it is.
     """
 
     Settings: ClassVar[type[NeuronSettings]]
@@ -62,6 +65,8 @@ class NeuronModel(ABC):
     asymmetric: ClassVar[bool] = False
     batch_normalises: ClassVar[bool] = False
     beta: float
+    damping: Damping | None = None
+    input_gain: float = 0.0
 
     @classmethod
     @abstractmethod
