@@ -149,6 +149,7 @@ class Simulation:
         self._usual = Stream(0, "simulation", network.chip_indices, network.device, network.dtype)
         self._stream = self._usual
         self._quiet = True
+        self._switched = False
         self.step = 0
 
     @property
@@ -203,6 +204,7 @@ class Simulation:
             )
         work = self._current = self._workspaces[batch]
         self._quiet = stream is None if quiet is None else quiet
+        self._switched = False
         self._stream = stream or self._usual
         work.field.calm()
         self._begin_reads()
@@ -212,6 +214,7 @@ class Simulation:
     def switch(self, inputs: Tensor, label: Tensor | None = None, nudging: float = 0.0) -> None:
         """Clamp other samples, of the same number, to the network as it is: no rest, no new noise."""
         self._begin_reads()
+        self._switched = True
         self.field.switch(inputs, label, nudging)
 
     def _begin_reads(self) -> None:
@@ -264,11 +267,14 @@ class Simulation:
         """Steps that messages take all the way up and down again."""
         return self._workspace.patience
 
-    def settle(self) -> Settling:
+    def settle(self, whole: bool = False) -> Settling:
         """Let the presented samples settle, as long as the clock says.
 
         A chip has settled when all its samples are within the tolerance at once (where messages take time: for as long as
         they are on their way); its state is that of this moment.
+
+        Args:
+            whole: take all the steps even so, and leave all chips at the same moment. Other samples may follow on that.
 
         Raises:
             Diverged: with the first place that left the bounds.
@@ -276,21 +282,24 @@ class Simulation:
         work, clock = self._workspace, self.clock
         finished = torch.zeros(self.network.chips, dtype=torch.bool, device=self.network.device)
         chip_steps = torch.full_like(finished, clock.steps, dtype=torch.int64)
+        begin, end = self.step, self.step + clock.steps
         if clock.tolerance is None:
             self.advance(clock.steps)
             self._refuse_divergence(finished)
             work.keep(~finished)
-            return self._settling(work, chip_steps, None)
+            return self._settling(work, begin, chip_steps, None)
         patience = work.patience
         settled_after = torch.full_like(work.residual, -1, dtype=torch.int64)
-        while self.step < clock.steps:
-            self.advance(min(clock.check_every, clock.steps - self.step), work.residual)
+        while self.step < end:
+            self.advance(min(clock.check_every, end - self.step), work.residual)
             settled = work.residual < clock.tolerance
             after = torch.where(settled_after < 0, self.step, settled_after).masked_fill_(~settled, -1)
             settled_after = torch.where(finished.unsqueeze(1), settled_after, after)
+            if whole:
+                continue
             work.keep(~finished)
             newly = (settled & (settled_after <= self.step - patience)).all(1) & ~finished
-            chip_steps.masked_fill_(newly, self.step)
+            chip_steps.masked_fill_(newly, self.step - begin)
             # The one read-back of this chunk of steps.
             all_finished, bounded = torch.stack(((finished | newly).all(), is_bounded(work.state))).tolist()
             if not bounded:
@@ -298,9 +307,13 @@ class Simulation:
             finished |= newly
             if all_finished:
                 break
+        if whole:
+            self._refuse_divergence(finished)
+            work.keep(~finished)
         # What is at rest only because nothing has arrived yet has not settled.
         hasty = (settled_after > self.step - patience) & ~finished.unsqueeze(1)
-        return self._settling(work, chip_steps, settled_after.masked_fill(hasty, -1))
+        settled_after = torch.where(settled_after < 0, -1, settled_after - begin)
+        return self._settling(work, begin, chip_steps, settled_after.masked_fill(hasty, -1))
 
     def tensors(self) -> dict[str, Tensor]:
         """What the presented samples go on from: with these and the same stream every further step is the same."""
@@ -312,10 +325,12 @@ class Simulation:
         for name, tensor in self._workspace.tensors().items():
             tensor.copy_(tensors[name])
 
-    def _settling(self, work: _Workspace, chip_steps: Tensor, settled_after: Tensor | None) -> Settling:
+    def _settling(
+        self, work: _Workspace, begin: int, chip_steps: Tensor, settled_after: Tensor | None
+    ) -> Settling:
         kept = work.kept
         prediction = work.field.prediction(kept.drive)
-        return Settling(kept.layers, prediction, self.step, chip_steps, settled_after, kept.messages)
+        return Settling(kept.layers, prediction, self.step - begin, chip_steps, settled_after, kept.messages)
 
     @property
     def _workspace(self) -> _Workspace:
@@ -335,8 +350,9 @@ class Simulation:
         if not bool(torch.stack(left).any()):
             return
         reached, watcher, self.watcher = self.step, self.watcher, None
-        work.field.rest()
-        self._restart()
+        if not self._switched:  # What came before other samples were presented is gone.
+            work.field.rest()
+            self._restart()
         while self.step < reached:
             self.advance(1)
             outside = [beyond_bounds(layer) & ~finished for layer in work.layers]

@@ -34,7 +34,7 @@ class SweepSettings(ClockSettings):
         default=None,
         ge=1,
         le=100_000,
-        description="most sweeps of one settling; default: 1 for forward_backward, else 2 x layers",
+        description="most sweeps of one settling; default: 1 for forward_backward, else 2 x layers; for hopfield and predictive_coding at least 30",
     )
     tolerance: Ratio | None = Option(
         default=None,
@@ -44,10 +44,8 @@ class SweepSettings(ClockSettings):
     )
 
     def resolved(self, scenario: Scenario) -> Self:
-        layers = len(scenario.sizes) - 1
-        return self.model_copy(
-            update={"sweeps": self.sweeps or (1 if self.order == "forward_backward" else 2 * layers)}
-        )
+        needed = 1 if self.order == "forward_backward" else 2 * (len(scenario.sizes) - 1)
+        return self.model_copy(update={"sweeps": self.sweeps or max(needed, scenario.neuron.sweeps)})
 
     def most_steps(self) -> int:
         """Sweeps of the longest settling."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -36,10 +36,13 @@ from analogdp.streams import Stream
 from analogdp.synapses.base import UpdateReport
 
 
-class SettleThenUpdateSettings(LearningSettings):
-    """Training by settling a nudged batch, then updating once."""
+Rows = tuple[Tensor, Tensor]
+"""Signals of a layer's neurons and what these read from below, as rows for the weights between them."""
 
-    mode: Literal["settle_then_update"] = "settle_then_update"
+
+class BatchSettings(LearningSettings):
+    """What every way of training has that updates the weights once for each batch, when it has settled."""
+
     optimizer: Literal["sgd", "momentum", "adam", "pulses"] | None = Field(
         default=None, description="sgd, momentum and adam for ideal weights (default adam); pulses for physical cells"
     )
@@ -89,6 +92,12 @@ class SettleThenUpdateSettings(LearningSettings):
         return problems
 
 
+class SettleThenUpdateSettings(BatchSettings):
+    """Training by settling a nudged batch, then updating once."""
+
+    mode: Literal["settle_then_update"] = "settle_then_update"
+
+
 @registry.trainers.register("settle_then_update")
 class Trainer(Epochs):
     """Trains a network on a data set; all randomness is a function of the scenario's seed and the update's number.
@@ -98,12 +107,12 @@ class Trainer(Epochs):
         watch: who watches the presentations that weights are changed by.
     """
 
-    Settings = SettleThenUpdateSettings
-    settings: SettleThenUpdateSettings
+    Settings: ClassVar[type[BatchSettings]] = SettleThenUpdateSettings
+    settings: BatchSettings
 
     def __init__(self, scenario: Scenario, network: Network, dataset: Dataset) -> None:
         settings = scenario.learning
-        assert isinstance(settings, SettleThenUpdateSettings)
+        assert isinstance(settings, BatchSettings)
         assert settings.optimizer is not None
         assert settings.rate is not None
         assert settings.rule is not None
@@ -144,13 +153,12 @@ class Trainer(Epochs):
         inputs, targets, labels = self.dataset.training(rows, stream.child("samples"))
         self.simulation.watcher = self.watch(self.update)
         try:
-            self.simulation.present(inputs, targets, self._beta, stream.child("settling"))
-            settling = self.simulation.settle()
+            settling, signals = self._settle(inputs, targets, stream.child("settling"))
         finally:
             self.simulation.watcher = None
         loss = self.network.loss.value(settling.prediction, targets)
         correct = None if labels is None else self.dataset.correct(settling.prediction, labels)
-        report = self._learn(self._signals(inputs, settling), len(rows), stream)
+        report = self._learn(signals, len(rows), stream)
         self._pass_time(settling.chip_steps * len(rows), stream)
         self._interval.add(loss, correct, settling, report)
         self.update += 1
@@ -186,7 +194,13 @@ class Trainer(Epochs):
     def _batch(self, epoch: int, batch: int) -> Tensor:
         return self._order.of(epoch)[batch * self.settings.batch : (batch + 1) * self.settings.batch]
 
-    def _signals(self, inputs: Tensor, settling: Settling) -> list[tuple[Tensor, Tensor]]:
+    def _settle(self, inputs: Tensor, targets: Tensor, stream: Stream) -> tuple[Settling, Sequence[Rows]]:
+        """How a batch settles, and what its weights are to learn from."""
+        self.simulation.present(inputs, targets, self._beta, stream)
+        settling = self.simulation.settle()
+        return settling, self._signals(inputs, settling)
+
+    def _signals(self, inputs: Tensor, settling: Settling) -> list[Rows]:
         """The signals of each layer's neurons and what they read from below, as rows for their weights."""
         neurons = self.network.neurons
         messages = [inputs.expand(self.network.chips, -1, -1)]
@@ -194,7 +208,7 @@ class Trainer(Epochs):
         parts = zip(self.simulation.field.passages, neurons, settling.state, messages, strict=True)
         return [passage.rows(neuron.learning_signal(state), below) for passage, neuron, state, below in parts]
 
-    def _learn(self, signals: Sequence[tuple[Tensor, Tensor]], samples: int, stream: Stream) -> UpdateReport | None:
+    def _learn(self, signals: Sequence[Rows], samples: int, stream: Stream) -> UpdateReport | None:
         """Change the weights by the rule for signals and messages, as rows; ``samples`` is what means are taken over."""
         updates = [self._rule.updates(k, signal, below, samples) for k, (signal, below) in enumerate(signals)]
         if self._rule.products:

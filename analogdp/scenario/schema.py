@@ -28,6 +28,12 @@ from analogdp.scenario.wiring import Wiring, wire
 MAX_SEED = 2**63 - 1
 
 
+def _names(members: registry.Registry[Any], compares_phases: bool) -> str:
+    """Those registered parts that compare phases, or those that do not, in words."""
+    names = [name for name in members.names() if members.get(name).Settings.compares_phases == compares_phases]
+    return " or ".join(names)
+
+
 class DataSettings(Settings, ABC):
     """What every data set's section has: which samples are used, and what is done to them."""
 
@@ -130,6 +136,11 @@ class DataSettings(Settings, ABC):
 class NeuronSettings(Settings):
     """What every neuron model's section has."""
 
+    compares_phases: ClassVar[bool] = False
+    """Whether errors are differences between phases of a sample, not something that neurons have at every moment."""
+    sweeps: ClassVar[int] = 1
+    """Sweeps that a settling takes at least, unless the scenario says otherwise."""
+
     model: str
     tau: Time = Field(default=1e-6, gt=0, description="membrane time constant")
 
@@ -205,6 +216,13 @@ class ClockSettings(Settings, ABC):
 class LearningSettings(Settings):
     """What every way of training has."""
 
+    compares_phases: ClassVar[bool] = False
+    """Whether a sample is presented in several phases, whose difference is learned from."""
+    clamps_outputs: ClassVar[bool] = False
+    """Whether labels are imposed on outputs, which then have no loss to lower."""
+    nudging: ClassVar[float] = 0.5
+    """Nudging strength of neurons that compare phases, unless the scenario says otherwise."""
+
     mode: str
     epochs: int = Field(default=10, ge=0, le=1_000_000, description="passes over the training set")
     batch: int = Field(default=32, ge=1, le=1_000_000, description="samples settled together")
@@ -227,9 +245,17 @@ class LearningSettings(Settings):
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         train, _ = scenario.data.counts()
-        if self.batch <= train:
-            return []
-        return [Problem("batch", f"{self.batch} is more than there are training samples; allowed: 1 to {train}")]
+        problems = []
+        if self.batch > train:
+            refusal = f"{self.batch} is more than there are training samples; allowed: 1 to {train}"
+            problems.append(Problem("batch", refusal))
+        if self.compares_phases != scenario.neuron.compares_phases:
+            ways = _names(registry.trainers, scenario.neuron.compares_phases)
+            others = _names(registry.neurons, self.compares_phases)
+            learns = "compares phases of a sample" if self.compares_phases else "takes errors from one presentation"
+            refusal = f"{self.mode} {learns}, which neuron.model: {scenario.neuron.model} cannot; use {ways}"
+            problems.append(Problem("mode", f"{refusal}, or neuron.model: {others}"))
+        return problems
 
     def weight_bytes(self, dtype_bytes: int) -> int:
         """Memory in bytes that learning takes for one weight on one chip: its update and an optimizer's moments."""
