@@ -79,5 +79,5 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
                 known = ", ".join(sorted(arrays.files)) or "nothing"
                 raise InputError(f"{path} has no array {missing[0]}; it has {known}")
             return {name: arrays[name] for name in names}
-    except (zipfile.BadZipFile, ValueError, EOFError, zlib.error, MemoryError, OSError) as error:
+    except (zipfile.BadZipFile, ValueError, EOFError, zlib.error, MemoryError, RuntimeError, OSError) as error:
         raise InputError(f"{path} is damaged ({error}); get it again") from error

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from analogdp import data
-from analogdp.data import archives
+from analogdp.data import archives, download
 from analogdp.data.cifar import Cifar10Settings, Cifar100Settings
 from analogdp.errors import InputError
 
@@ -248,3 +248,14 @@ def test_both_versions_agree_when_packed_by_gzip_of_any_level(tmp_path):
     path = provide(tmp_path, "cifar10", PYTHON, "packed")
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), 1))
     assert len(data.load(Cifar10Settings(directory=tmp_path), seed=0).test_labels) == TEST
+
+
+def test_the_binary_version_is_what_is_downloaded(tmp_path, monkeypatch):
+    def fetch(name, md5, addresses, directory):
+        assert (name, md5) == (BINARY.archive, "c32a1d4ab5d03f1284b67883e8d87530")
+        assert "toronto" in addresses[0]
+        provide(directory, "cifar10", BINARY, "packed")
+        return directory / name
+
+    monkeypatch.setattr(download, "fetch", fetch)
+    assert len(data.load(Cifar10Settings(directory=tmp_path, download=True), seed=0).train_labels) == TRAIN
