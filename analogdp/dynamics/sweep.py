@@ -105,6 +105,7 @@ class _ForwardBackward(_SweepStep):
     def sweep(self, state: Tensor, step: int) -> None:
         field, layers = self.field, self.field.parts(state)
         last = len(layers) - 1
+        field.send_down(0, layers[0])
         for index, layer in enumerate(layers):
             field.read_bottom_up(index)
             field.write_target(index, layer, layer)

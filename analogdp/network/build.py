@@ -10,6 +10,7 @@ from torch import Tensor
 from analogdp import registry
 from analogdp.network.feedback import feedback_path
 from analogdp.network.network import Layer, Network
+from analogdp.network.norms import followed_norms
 from analogdp.neurons import Loss, NeuronModel, mismatch
 from analogdp.scenario.schema import Scenario
 from analogdp.scenario.wiring import Wiring
@@ -36,7 +37,9 @@ def build(scenario: Scenario, chips: tuple[int, ...] | None = None, seeds: tuple
         synapses.append(_synapse(scenario, weights, own.child("synapse")))
         # Nothing is sent down to the clamped input.
         feedback.append(feedback_path(scenario, weights, own.child("feedback")) if index else None)
-    return Network(layers, synapses, loss, stream.chips, feedback, scenario.wirings)
+    network = Network(layers, synapses, loss, stream.chips, feedback, scenario.wirings)
+    network.norms = followed_norms(network.projections, network.neurons, stream.child("norms"))
+    return network
 
 
 def network_stream(

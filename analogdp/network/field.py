@@ -78,6 +78,7 @@ class Field:
         self._synapses = list(network.synapses)
         self.passages = [projection.passage(batch) for projection in network.projections]
         self._last = len(network.layers) - 1
+        self._moves = network.neurons[0].input_gain
         self._target = self.new_state()
         self._drive, self._feedback, self._upward, self._downward = (self._messages() for _ in range(4))
         # What was received: the very buffers of the messages, unless something happens to these on their way.
@@ -117,6 +118,8 @@ class Field:
         self._inputs = self._samples.copy_(inputs).expand(self.layout.chips, -1, -1)
         self._label = None if label is None else self._labels.copy_(label.expand_as(self._labels))
         self.nudging = nudging
+        if label is not None and self.network.norms is not None:
+            self.network.norms.follow()
         self._read_input()
 
     def calm(self) -> None:
@@ -162,8 +165,8 @@ class Field:
         A clamped network does not depend on ``time`` (seconds since the samples were presented).
         """
         layers, targets = self.parts(state), self.parts(self._target)
-        for index in range(1, self._last + 1):
-            self.send_down(index, layers[index])
+        for index, layer in enumerate(layers):
+            self.send_down(index, layer)
         for index, layer in enumerate(layers):
             self.read_bottom_up(index)
             self.read_top_down(index)
@@ -201,9 +204,9 @@ class Field:
 
     def send_down(self, index: int, layer: Compartments) -> None:
         """Let the layer below see this layer's present difference."""
-        if index > 0:
+        if index > 0 or self._moves:
             message = self.neurons[index].downward(layer, self._downward[index])
-            if self.transmission is not None:
+            if index > 0 and self.transmission is not None:
                 self._received_down[index] = self.transmission.down(index, message)
 
     def read_bottom_up(self, index: int) -> None:
@@ -213,7 +216,7 @@ class Field:
             shown = self.shown[index] if self.shown else None
             drive, below = self._drive[index], self._received_up[index - 1]
             self.passages[index].up(below, self._biases[index], drive, noise, shown)
-        elif self.live or self.shown or (self.read_noise and self.read_noise.forward[0] is not None):
+        elif self._moves or self.live or self.shown or (self.read_noise and self.read_noise.forward[0] is not None):
             self._read_input()
 
     def read_top_down(self, index: int) -> None:
@@ -236,7 +239,17 @@ class Field:
     def local_messages(self) -> list[Tensor]:
         """What each synapse was last shown from below, ``(chips, batch, in)``: the input, then what each layer received."""
         assert self._inputs is not None, "clamp() comes first"
-        return [self._inputs, *self._received_up[: self._last]]
+        return [self.moved(self._inputs, self._downward[0]), *self._received_up[: self._last]]
+
+    def moved(self, inputs: Tensor, downward: Tensor) -> Tensor:
+        """What the lowest weights read of a clamped input that is a linear dyad: moved by the first layer's ``downward``.
+
+        The mean of such a dyad is x + gamma W^T delta (Hoier & Zach 2024, Sec. 4); inputs stay as they are by default.
+        """
+        if not self._moves:
+            return inputs
+        shown = self.shown[0] if self.shown else None
+        return inputs + self._moves * self.passages[0].down(downward, None, None, shown)
 
     def tensors(self) -> dict[str, Tensor]:
         """What the next evaluation needs besides the state and the samples, by name; to be copied into."""
@@ -253,7 +266,9 @@ class Field:
         assert self._inputs is not None, "clamp() comes first"
         noise = self.read_noise.forward[0] if self.read_noise else None
         shown = self.shown[0] if self.shown else None
-        self.passages[0].up(self._inputs, self._biases[0], self._drive[0], noise, shown)
+        self.passages[0].up(
+            self.moved(self._inputs, self._downward[0]), self._biases[0], self._drive[0], noise, shown
+        )
 
     def _messages(self) -> list[Tensor]:
         shapes = [shape[1:] for shape in self.layout.shapes]

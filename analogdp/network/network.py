@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from analogdp.network.layout import Layout
+from analogdp.network.norms import FollowedNorms
 from analogdp.network.projections import Projection
 from analogdp.neurons import Loss, NeuronModel
 from analogdp.scenario.wiring import Wiring
@@ -56,7 +57,10 @@ class Network(nn.Module):
 
     Attributes:
         projections: the way of messages between two layers, one for each synapse.
+        norms: those of weights that the damping of hidden layers follows, or None.
     """
+
+    norms: FollowedNorms | None
 
     def __init__(
         self,
@@ -84,6 +88,7 @@ class Network(nn.Module):
         self.feedback = nn.ModuleDict({str(k): path for k, path in enumerate(feedback) if path is not None})
         self.feedback_paths: list[Synapse | None] = [*feedback] or [None] * len(layers)
         self.projections = [Projection(*own) for own in zip(wirings, synapses, self.feedback_paths, strict=True)]
+        self.norms = None
         self.loss = loss
         self.chip_indices = chips
 
