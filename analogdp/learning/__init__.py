@@ -5,5 +5,22 @@ from analogdp.learning.base import Progress
 from analogdp.learning.evaluation import Evaluation, evaluate
 from analogdp.learning.plasticity import PlasticityRule
 from analogdp.learning.trainer import Trainer
+from analogdp.learning.two_phase import (
+    ContrastiveHebbianLearning,
+    CoupledLearning,
+    EquilibriumPropagation,
+    TwoPhaseTrainer,
+)
 
-__all__ = ["AlwaysOnTrainer", "Evaluation", "PlasticityRule", "Progress", "Trainer", "evaluate"]
+__all__ = [
+    "AlwaysOnTrainer",
+    "ContrastiveHebbianLearning",
+    "CoupledLearning",
+    "EquilibriumPropagation",
+    "Evaluation",
+    "PlasticityRule",
+    "Progress",
+    "Trainer",
+    "TwoPhaseTrainer",
+    "evaluate",
+]

@@ -3,6 +3,7 @@
 from analogdp.neurons.activations import Activation, by_name
 from analogdp.neurons.base import NeuronModel
 from analogdp.neurons.dyadic import DualPropagation, DualPropagationTransposed, Dyadic
+from analogdp.neurons.hopfield import Hopfield
 from analogdp.neurons.losses import CrossEntropy, LeastSquares, Loss
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "DualPropagation",
     "DualPropagationTransposed",
     "Dyadic",
+    "Hopfield",
     "LeastSquares",
     "Loss",
     "NeuronModel",
