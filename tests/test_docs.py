@@ -42,6 +42,10 @@ QUANTITIES = {
 }
 WORDS = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`", Path: "path"}
 WRITTEN_OUT = {
+    "inputs": "list of whole numbers",
+    "input_shape": "list of whole numbers",
+    "target": "text, or list of text",
+    "columns": "text, or list of text",
     "device": "`auto`, `cpu`, `cuda`, `cuda:0`, ...",
     "tile": "`ROWSxCOLUMNS`",
     "weight_range": "number, or `NUMBER/sqrt(fan_in)`",

@@ -14,7 +14,7 @@ from analogdp.data.samples import Samples
 from analogdp.streams import Stream
 
 Part = tuple[Samples | Tensor | NDArray[Any], Tensor]
-"""Inputs ``(samples, ...)`` as :meth:`Samples.of` takes them, and labels ``(samples,)``."""
+"""Inputs ``(samples, ...)`` as :meth:`Samples.of` takes them, with labels ``(samples,)`` or targets ``(samples, outputs)``."""
 
 _AS_THEY_ARE = Augmentation()
 
@@ -62,6 +62,12 @@ class Dataset:
             return Samples.of(inputs), Samples.one_hot(labels, len(classes)), labels
 
         return cls(name, *part(*train), *part(*test), classes, shape)
+
+    @classmethod
+    def of_numbers(cls, name: str, train: Part, test: Part) -> Dataset:
+        """A regression from (inputs, targets) of its two parts."""
+        parts = ((Samples.of(inputs), Samples.of(targets), None) for inputs, targets in (train, test))
+        return cls(name, *next(parts), *next(parts))
 
     def training(self, rows: Tensor, stream: Stream) -> tuple[Tensor, Tensor, Tensor | None]:
         """Training samples as a network is shown them.

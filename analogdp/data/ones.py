@@ -10,6 +10,7 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.data.base import Dataset
+from analogdp.data.samples import Samples
 from analogdp.scenario.schema import DataSettings
 from analogdp.streams import Stream
 
@@ -52,9 +53,9 @@ class Ones:
         return Dataset("ones", *train, *test, CLASSES)
 
 
-def _samples(count: int, dimension: int, stream: Stream) -> tuple[Tensor, Tensor, Tensor]:
+def _samples(count: int, dimension: int, stream: Stream) -> tuple[Samples, Samples, Tensor]:
     """Bits ``(count, dimension)``, targets ``(count, 1)`` and labels."""
     shared = stream.shared()
     bits = shared.child("bits").uniform((count, dimension)) < shared.child("share").uniform((count, 1))
     labels = (10 * bits[0].sum(1) > 7 * dimension).to(torch.int64)
-    return bits[0].to(torch.float32), labels[:, None].to(torch.float32), labels
+    return Samples.of(bits[0].to(torch.float32)), Samples.of(labels[:, None]), labels

@@ -69,7 +69,7 @@ def divide(
         rows = stratified_split(wanted, fraction, seed)
     train, test = ((inputs[own], wanted[own]) for own in rows)
     if classes is None:
-        return Dataset(settings.name, *train, None, *test, None)
+        return Dataset.of_numbers(settings.name, train, test)
     return Dataset.of_classes(settings.name, classes, train, test)
 
 
