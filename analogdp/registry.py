@@ -91,6 +91,7 @@ class Registry(Generic[Member]):
 
 # The members' types live in rooms above this one; their rooms state them where they register.
 activations: Registry[Any] = Registry("activation", "analogdp.neurons")
+modulators: Registry[Any] = Registry("modulator", "analogdp.neurons")
 losses: Registry[Any] = Registry("loss", "analogdp.neurons")
 neurons: Registry[Any] = Registry("neuron model", "analogdp.neurons")
 devices: Registry[Any] = Registry("device model", "analogdp.devices")
@@ -109,6 +110,7 @@ def all_registries() -> list[Registry[Any]]:
         datasets,
         neurons,
         activations,
+        modulators,
         losses,
         synapses,
         devices,

@@ -208,13 +208,15 @@ class Simulation:
         self._stream = stream or self._usual
         work.field.calm()
         self._begin_reads()
+        work.field.draw(self._stream.child("neurons"))
         work.field.clamp(inputs, label, nudging)
         self._restart()
 
     def switch(self, inputs: Tensor, label: Tensor | None = None, nudging: float = 0.0) -> None:
-        """Clamp other samples, of the same number, to the network as it is: no rest, no new noise."""
+        """Clamp other samples, of the same number, to the network as it is: no rest, no new noise in time."""
         self._begin_reads()
         self._switched = True
+        self.field.draw(self._stream.child("neurons").at(self.step))
         self.field.switch(inputs, label, nudging)
 
     def _begin_reads(self) -> None:

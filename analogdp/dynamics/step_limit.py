@@ -33,14 +33,15 @@ def refuse_unstable_step(
 
     Args:
         clock: anything but a continuous clock with a fixed step is let through.
-        network: as it is simulated.
+        network: as it is simulated; one of neurons that jump, which has no Jacobian, is let through.
         inputs, labels: ``(samples, in)`` and ``(samples, out)``; the first few count.
         beta: nudging strength.
 
     Raises:
         InputError: with the limit.
     """
-    if not isinstance(clock, Continuous) or clock.integrator.adaptive:
+    jumping = any(neuron.jumps for neuron in network.neurons)
+    if not isinstance(clock, Continuous) or clock.integrator.adaptive or jumping:
         return
     exact = exact_twin(network)
     tau = exact.fastest_tau

@@ -6,6 +6,7 @@ Everything that asks for targets asks here: integrators all layers at once, swee
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from analogdp.network.network import Network
 from analogdp.neurons.base import State
+from analogdp.streams import Stream
 
 
 @dataclass
@@ -65,6 +67,8 @@ class Field:
         self.network = network
         self.layout = network.layout(batch)
         self.nudging = 0.0
+        # Copies, because what neurons draw for the presented samples is this field's own.
+        self._neurons = list(map(copy, network.neurons))
         self.calm()
         self.transmission: Transmission | None = None
         self.live = False
@@ -120,11 +124,18 @@ class Field:
         self.nudging = nudging
         if label is not None and self.network.norms is not None:
             self.network.norms.follow()
+        for passage in self.passages:
+            passage.learning = label is not None
         self._read_input()
+
+    def draw(self, stream: Stream) -> None:
+        """Let the neurons draw what is random about them while the samples are presented."""
+        for number, (neuron, units) in enumerate(zip(self._neurons, self.layout.units, strict=True), start=1):
+            neuron.present((self.layout.batch, units), stream.child(f"layer{number}"))
 
     def calm(self) -> None:
         """Nothing fluctuates."""
-        self.neurons = self.network.neurons
+        self.neurons = self._neurons
         self.nudging_factor: Tensor | None = None
         self.read_noise: ReadNoise | None = None
         self.disturbance: Tensor | None = None
@@ -167,11 +178,13 @@ class Field:
         layers, targets = self.parts(state), self.parts(self._target)
         for index, layer in enumerate(layers):
             self.send_down(index, layer)
+        # Messages go down along the slopes of what lies between the layers at the messages that go up.
         for index, layer in enumerate(layers):
             self.read_bottom_up(index)
+            self.send_up(index, layer)
+        for index, layer in enumerate(layers):
             self.read_top_down(index)
             self.write_target(index, layer, targets[index])
-            self.send_up(index, layer)
         if self.disturbance is not None:
             self._target.add_(self.disturbance)
         return self._target
@@ -181,19 +194,15 @@ class Field:
 
         Autograd can differentiate it and torch.compile fuse it. Messages arrive at once, and nothing fluctuates.
         """
-        up = [neuron.upward(layer) for neuron, layer in zip(self.neurons, layers, strict=True)]
-        targets: list[State] = []
-        for index, (neuron, layer) in enumerate(zip(self.neurons, layers, strict=True)):
-            drive = self._drive[0]
-            if index > 0:
-                drive = self.passages[index].up(up[index - 1], self._biases[index], None, None, None)
-            if index == self._last:
-                targets.append(neuron.output_target(drive, self._label, self.nudging, layer))
-                continue
-            message = self.neurons[index + 1].downward(layers[index + 1])
-            feedback = self.passages[index + 1].down(message, None, None, None)
-            targets.append(neuron.target(drive, feedback, layer))
-        return targets
+        pairs = list(zip(self.neurons, layers, strict=True))
+        above = zip(self.passages[1:], self._biases[1:], pairs, strict=False)
+        links = [passage.linked(neuron.upward(layer), bias) for passage, bias, (neuron, layer) in above]
+        drives = [self._drive[0], *(drive for drive, _ in links)]
+        feedback = [down(neuron.downward(layer)) for (_, down), (neuron, layer) in zip(links, pairs[1:], strict=True)]
+        hidden = zip(pairs, drives, feedback, strict=False)
+        targets = [neuron.target(drive, below, layer) for (neuron, layer), drive, below in hidden]
+        neuron, layer = pairs[-1]
+        return [*targets, neuron.output_target(drives[-1], self._label, self.nudging, layer)]
 
     def send_up(self, index: int, layer: Compartments) -> None:
         """Let the layer above see this layer's present mean."""
@@ -260,15 +269,18 @@ class Field:
             for index, passage in enumerate(self.passages)
             for name, kept in passage.memory.items()
         }
-        return messages | memories
+        drawn = {
+            f"neurons{index}.{name}": own
+            for index, neuron in enumerate(self._neurons)
+            for name, own in neuron.tensors().items()
+        }
+        return messages | memories | drawn
 
     def _read_input(self) -> None:
         assert self._inputs is not None, "clamp() comes first"
         noise = self.read_noise.forward[0] if self.read_noise else None
         shown = self.shown[0] if self.shown else None
-        self.passages[0].up(
-            self.moved(self._inputs, self._downward[0]), self._biases[0], self._drive[0], noise, shown
-        )
+        self.passages[0].up(self.moved(self._inputs, self._downward[0]), self._biases[0], self._drive[0], noise, shown)
 
     def _messages(self) -> list[Tensor]:
         shapes = [shape[1:] for shape in self.layout.shapes]

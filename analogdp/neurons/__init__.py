@@ -5,9 +5,11 @@ from analogdp.neurons.base import NeuronModel
 from analogdp.neurons.dyadic import DualPropagation, DualPropagationTransposed, Dyadic
 from analogdp.neurons.hopfield import Hopfield
 from analogdp.neurons.losses import CrossEntropy, LeastSquares, Loss
+from analogdp.neurons.untied import Backpropagation, UntiedNeurons
 
 __all__ = [
     "Activation",
+    "Backpropagation",
     "CrossEntropy",
     "DualPropagation",
     "DualPropagationTransposed",
@@ -16,5 +18,6 @@ __all__ = [
     "LeastSquares",
     "Loss",
     "NeuronModel",
+    "UntiedNeurons",
     "by_name",
 ]

@@ -22,11 +22,16 @@ class ActivationSettings(Settings):
 
 
 class Activation(ABC):
-    """An elementwise function ``f``; ``apply_`` overwrites its argument with the same values that a call returns."""
+    """An elementwise function ``f``; ``apply_`` overwrites its argument with the same values that a call returns.
+
+    Attributes:
+        continuous: whether it has no jumps.
+    """
 
     Settings: ClassVar[type[ActivationSettings]] = ActivationSettings
     projects: ClassVar[bool] = False
     """Whether it takes every number to the nearest one of an interval."""
+    continuous: ClassVar[bool] = True
 
     def __init__(self, settings: ActivationSettings) -> None:
         self.settings = settings
@@ -36,6 +41,14 @@ class Activation(ABC):
 
     @abstractmethod
     def apply_(self, x: Tensor) -> Tensor: ...
+
+    def derivative(self, x: Tensor) -> Tensor:
+        """df/dx, at a kink the one that torch's autograd takes; functions that carry no errors by their slope have none.
+
+        Raises:
+            InputError: there is none.
+        """
+        raise InputError(f"neuron.activation: {self.settings.name} has no derivative")
 
     def formula(self, x: str) -> str:
         """The function of an expression ``x``, as text for engines that read equations.
@@ -70,6 +83,9 @@ class Relu(Activation):
     def apply_(self, x: Tensor) -> Tensor:
         return torch.relu_(x)
 
+    def derivative(self, x: Tensor) -> Tensor:
+        return (x > 0).to(x.dtype)
+
     def formula(self, x: str) -> str:
         return f"clip({x}, 0, inf)"
 
@@ -97,6 +113,9 @@ class LeakyRelu(Activation):
     def apply_(self, x: Tensor) -> Tensor:
         return torch.nn.functional.leaky_relu_(x, self.slope)
 
+    def derivative(self, x: Tensor) -> Tensor:
+        return torch.full_like(x, self.slope).masked_fill_(x > 0, 1.0)
+
     def formula(self, x: str) -> str:
         return f"(clip({x}, 0, inf) + {self.slope!r} * clip({x}, -inf, 0))"
 
@@ -113,6 +132,9 @@ class HardSigmoid(Activation):
     def apply_(self, x: Tensor) -> Tensor:
         return x.clamp_(0, 1)
 
+    def derivative(self, x: Tensor) -> Tensor:
+        return ((x >= 0) & (x <= 1)).to(x.dtype)
+
     def formula(self, x: str) -> str:
         return f"clip({x}, 0, 1)"
 
@@ -127,6 +149,9 @@ class Tanh(Activation):
     def apply_(self, x: Tensor) -> Tensor:
         return x.tanh_()
 
+    def derivative(self, x: Tensor) -> Tensor:
+        return 1 - torch.tanh(x).square()
+
     def formula(self, x: str) -> str:
         return f"tanh({x})"
 
@@ -140,6 +165,10 @@ class Logistic(Activation):
 
     def apply_(self, x: Tensor) -> Tensor:
         return x.sigmoid_()
+
+    def derivative(self, x: Tensor) -> Tensor:
+        rates = torch.sigmoid(x)
+        return rates * (1 - rates)
 
     def formula(self, x: str) -> str:
         return f"(1 / (1 + exp(-({x}))))"
@@ -157,8 +186,24 @@ class Identity(Activation):
     def apply_(self, x: Tensor) -> Tensor:
         return x
 
+    def derivative(self, x: Tensor) -> Tensor:
+        return torch.ones_like(x)
+
     def formula(self, x: str) -> str:
         return f"({x})"
+
+
+@registry.activations.register("step")
+class Step(Activation):
+    """Heaviside's function: 1 for x >= 0, else 0. At 0 it is 1, as in Troiano et al. 2025: who gets no drive fires."""
+
+    continuous = False
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return (x >= 0).to(x.dtype)
+
+    def apply_(self, x: Tensor) -> Tensor:
+        return x.ge_(0)
 
 
 def by_name(name: str, **parameters: Any) -> Activation:

@@ -57,6 +57,7 @@ class NeuronModel(ABC):
         beta: nominal nudging strength while training.
         damping: how much of its state a layer keeps when it jumps, or None.
         input_gain: the clamped input x below these neurons becomes ``x + input_gain * W^T downward``; 0 leaves it as it is.
+        jumps: whether what neurons do jumps at some drive or state, where there is no Jacobian.
     """
 
     Settings: ClassVar[type[NeuronSettings]]
@@ -67,6 +68,7 @@ class NeuronModel(ABC):
     beta: float
     damping: Damping | None = None
     input_gain: float = 0.0
+    jumps: bool = False
 
     @classmethod
     @abstractmethod
@@ -127,6 +129,18 @@ class NeuronModel(ABC):
 
         It stands for minus the gradient of the loss by the drive, as far as the neuron knows it.
         """
+
+    def present(self, shape: tuple[int, int], stream: Stream) -> None:  # noqa: B027 - most neurons are the same for all samples
+        """Draw what is random about these neurons while samples are presented; what is drawn again stays in its place.
+
+        Args:
+            shape: ``(batch, units)``.
+            stream: of this layer and presentation.
+        """
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What was drawn for the presented samples, by name; to be copied into."""
+        return {}
 
     def at_asymmetry(self, shift: Tensor) -> Self:
         """These neurons at a moment when the asymmetry of nudging is off by ``shift``, ``(chips, batch, 1)``.

@@ -158,6 +158,8 @@ class Dyadic(NeuronModel):
             push=mismatch.bounded(push, spread.of("push"), units, stream.child("push")),
             pull=mismatch.bounded(pull, spread.of("pull"), units, stream.child("pull")),
             mix=mismatch.bounded(settings.alpha, spread.of("mixing"), units, stream.child("mix"), highest=1.0),
+        damping: how much of its state a layer keeps when it jumps, or None.
+        input_gain: see :class:`NeuronModel`.
             beta=settings.beta,
             nudge=settings.output if isinstance(settings, DualPropagationSettings) else "explicit",
             gain=transfer if isinstance(transfer, Tensor) else None,
@@ -181,6 +183,7 @@ class Dyadic(NeuronModel):
         label: Tensor | None,
         nudging: Tensor | float,
         state: State,
+        self.jumps = not activation.continuous
         out: tuple[Tensor, ...] | None = None,
     ) -> State:
         if label is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
+from analogdp import registry
 from analogdp.errors import Problem
 from analogdp.scenario.quantities import Ratio, Time, to_si
 from analogdp.scenario.settings import Settings
@@ -127,9 +128,15 @@ class MismatchSettings(Settings):
         ]
         nominal = scenario.neuron.tau if isinstance(self.tau, TimeSpread) else 1.0
         unused = []
+        if not registry.neurons.get(scenario.neuron.model).asymmetric:
+            unused = [
+                Problem(name, f"neurons of model {scenario.neuron.model!r} have no push, pull and mixing; remove it")
+                for name in ("alpha", "push", "pull", "mixing")
+                if getattr(self, name)
+            ]
         if self.tau and not scenario.dynamics.uses_tau:
             refusal = f"clock: {scenario.dynamics.clock} moves neurons without their time constants; remove it"
-            unused = [Problem("tau", refusal)]
+            unused.append(Problem("tau", refusal))
         return unused + lognormal + split + _too_wide("tau", self.tau, nominal) + _too_wide("gain", self.gain, 1.0)
 
 
