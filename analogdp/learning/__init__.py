@@ -2,6 +2,7 @@
 
 from analogdp.learning.always_on import AlwaysOnTrainer
 from analogdp.learning.base import Progress
+from analogdp.learning.dual_weight import DualWeight, StabilisedDualWeight
 from analogdp.learning.evaluation import Evaluation, evaluate
 from analogdp.learning.plasticity import PlasticityRule
 from analogdp.learning.trainer import Trainer
@@ -16,10 +17,12 @@ __all__ = [
     "AlwaysOnTrainer",
     "ContrastiveHebbianLearning",
     "CoupledLearning",
+    "DualWeight",
     "EquilibriumPropagation",
     "Evaluation",
     "PlasticityRule",
     "Progress",
+    "StabilisedDualWeight",
     "Trainer",
     "TwoPhaseTrainer",
     "evaluate",

@@ -28,7 +28,7 @@ from analogdp.learning.base import (
     unprefixed,
 )
 from analogdp.learning.dwells import DwellSums, Moment
-from analogdp.learning.plasticity import make_rule
+from analogdp.learning.plasticity import make_rule, rule_contradictions
 from analogdp.learning.slow_weights import SlowWeights
 from analogdp.network import Network
 from analogdp.network.feedback import named_synapses
@@ -84,6 +84,7 @@ class AlwaysOnSettings(LearningSettings):
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         problems, dynamics = super().contradictions(scenario), scenario.dynamics
+        problems += rule_contradictions(self.rule, scenario)
         if not isinstance(dynamics, TimedSettings):
             refusal = (
                 f"always_on needs time, which clock: {dynamics.clock} does not have; use clock: continuous or poisson"

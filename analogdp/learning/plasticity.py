@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
 from analogdp import registry
+from analogdp.errors import Problem
 from analogdp.network import Network
 from analogdp.synapses.base import LocalUpdate, Polarity
+
+if TYPE_CHECKING:
+    from analogdp.scenario.schema import Scenario
 
 
 class PlasticityRule(ABC):
@@ -24,13 +28,28 @@ class PlasticityRule(ABC):
         polarities: the cells that each of a layer's updates is for.
         products: whether a weight change is a sum of products of signals and messages, whatever their number and sign; a rule
             that is not has one row for each sample (and position), whose signal is minus the gradient by the drive.
+        decays: whether a weight change takes shares of whole lines away.
     """
 
     polarities: ClassVar[tuple[Polarity, ...]] = ("both",)
     products: ClassVar[bool] = True
+    decays: ClassVar[bool] = False
 
     def __init__(self, rate: float, lines: Sequence[Tensor]) -> None:
         self.rate = rate
+
+    @classmethod
+    def contradictions(cls, scenario: Scenario) -> list[Problem]:
+        """What of a scenario the rule does not go with; paths are relative to the section of learning."""
+        problems = []
+        if cls.polarities != ("both",) and (reason := scenario.synapse.why_not_apart()):
+            problems.append(Problem("rule", f"it writes excitatory and inhibitory weights each for itself: {reason}"))
+        if cls.decays and scenario.feedback.learns:
+            refusal = (
+                "it shrinks rows of weights, which a feedback path that learns has as columns; use feedback: random"
+            )
+            problems.append(Problem("rule", refusal))
+        return problems
 
     @abstractmethod
     def updates(self, layer: int, signal: Tensor, below: Tensor, samples: int) -> tuple[LocalUpdate, ...]:
@@ -46,6 +65,12 @@ class PlasticityRule(ABC):
     def tensors(self) -> dict[str, Tensor]:
         """What the rule remembers, by name; to be copied into."""
         return {}
+
+
+def rule_contradictions(name: str | None, scenario: Scenario) -> list[Problem]:
+    """What of a scenario a rule does not go with; without a name that of its neurons."""
+    rule: type[PlasticityRule] = registry.plasticity.get(name or registry.neurons.get(scenario.neuron.model).plasticity)
+    return rule.contradictions(scenario)
 
 
 def make_rule(name: str, rate: float, network: Network) -> PlasticityRule:

@@ -26,7 +26,7 @@ from analogdp.learning.base import (
 )
 from analogdp.learning.evaluation import Interval
 from analogdp.learning.optimizers import WeightUpdater
-from analogdp.learning.plasticity import make_rule
+from analogdp.learning.plasticity import make_rule, rule_contradictions
 from analogdp.network import Network
 from analogdp.network.feedback import named_synapses
 from analogdp.scenario.quantities import Ratio
@@ -70,12 +70,13 @@ class BatchSettings(LearningSettings):
         return self.model_copy(update=filled)
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
-        problems = super().contradictions(scenario)
+        problems = super().contradictions(scenario) + rule_contradictions(self.rule, scenario)
         ideal = not scenario.synapse.written_by_pulses
         if self.optimizer == "pulses" and ideal:
             problems.append(
                 Problem(
-                    "optimizer", "pulses write physical cells, but synapse.model is ideal; use sgd, momentum or adam"
+                    "optimizer",
+                    f"pulses write physical cells, but synapse.model is {scenario.synapse.model}; use sgd, momentum or adam",
                 )
             )
         if self.optimizer in ("sgd", "momentum", "adam") and not ideal:

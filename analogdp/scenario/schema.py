@@ -162,6 +162,10 @@ class SynapseSettings(Settings):
         """Whether every read has noise of its own."""
         return False
 
+    def why_not_apart(self) -> str | None:
+        """The reason why excitatory and inhibitory weights cannot be written each for itself, or None if they can."""
+        return f"weights of synapse.model: {self.model} are one number each; use pair"
+
     def beside(self, fan_in: int) -> Self:
         """The section of a feedback path beside a synapse of some fan-in, whose weights it has to hold."""
         return self

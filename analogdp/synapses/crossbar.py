@@ -15,7 +15,7 @@ from analogdp.devices import DeviceModel, DeviceState
 from analogdp.devices.selection import pick
 from analogdp.scenario.schema import SynapseSettings
 from analogdp.streams import Stream
-from analogdp.synapses.base import ConductanceTable, LocalUpdate, Synapse, UpdateReport
+from analogdp.synapses.base import ConductanceTable, LocalUpdate, Polarity, Synapse, UpdateReport
 from analogdp.synapses.converters import BACKWARD, FORWARD
 from analogdp.synapses.disturb import disturbing_pulses
 from analogdp.synapses.mapping import Mapping
@@ -139,11 +139,12 @@ class Crossbar(Synapse):
             for piece in patch.each_chip():
                 self._write(piece, [count[piece.chips] for count in counts], own.of_chips(piece.chips), tally)
             tally.keep_apart(counts, (..., rows, slice(None)))
-        if (transfer := self.settings.write.transfer) and number % transfer.every == transfer.every - 1:
+        whole = update.polarity != "plus"  # Else the same update's minus follows.
+        if whole and (transfer := self.settings.write.transfer) and number % transfer.every == transfer.every - 1:
             self._transfer(number // transfer.every, stream.child("transfer"), tally)
         if self.settings.write.half_select:
             self._disturb(tally, stream.child("disturb"))
-        if (refresh := self.settings.refresh) and number % refresh.every == refresh.every - 1:
+        if whole and (refresh := self.settings.refresh) and number % refresh.every == refresh.every - 1:
             self._restore_range(stream.child("refresh"), tally)
         self._look()
         return tally.report()
@@ -309,9 +310,8 @@ class Crossbar(Synapse):
         write, mapping, net = self.settings.write, self.mapping, net_change(update)
         target, fade = self.target_weights[:, rows], None
         if update.decay is not None:
-            kept = 1 - update.decay.unsqueeze(-1)
-            target.mul_(kept)
-            fade = self._fade(update, rows, state, kept)
+            fade = self._fade(update.decay[:, None, :, None], update.polarity, rows, state)
+            target.add_(target * -update.decay.unsqueeze(-1) if update.polarity == "both" else fade.sum(1))
         target.add_(net).clamp_(mapping.lowest, mapping.highest)
         carried = None if self.carried is None else self.carried[..., rows, :]
         most = most_pulses(update, write, self.device.write_pulse)
@@ -335,12 +335,12 @@ class Crossbar(Synapse):
             turns.append(counts(lowering, stream.child("lower")).neg_())
         yield from turns if number % 2 == 0 else reversed(turns)
 
-    def _fade(self, update: LocalUpdate, rows: slice, state: DeviceState, kept: Tensor) -> Tensor:
-        """By how much each polarity's contribution to the weight is to shrink."""
+    def _fade(self, share: Tensor, polarity: Polarity, rows: slice, state: DeviceState) -> Tensor:
+        """By how much each polarity's contribution to the weight is to shrink, ``(chips, polarities, rows, in)``."""
         reference = None if self._offset is None else lines_of(self._offset, rows) / -self.mapping.scale
         held = self.mapping.held(self.device.conductance(state), reference)
-        written = held.new_tensor([share != 0 for share in portions(self.mapping, update.polarity)]).view(-1, 1, 1)
-        return held.mul_((kept - 1).unsqueeze(1)).mul_(written)
+        written = held.new_tensor([share != 0 for share in portions(self.mapping, polarity)]).view(-1, 1, 1)
+        return held.mul_(-share).mul_(written)
 
     def _transfer(self, number: int, stream: Stream, tally: Tally) -> None:
         """Read what the fast devices of some word lines hold, and ask the slow ones beside them for it."""

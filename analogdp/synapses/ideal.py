@@ -94,7 +94,8 @@ class IdealSynapse(Synapse):
     def _refuse_polarity(update: LocalUpdate) -> None:
         if update.polarity != "both":
             raise InputError(
-                f"ideal weights have no {update.polarity} cells of their own; use a crossbar with 'pair: balanced'"
+                f"ideal weights have no {update.polarity} cells of their own; "
+                "use 'synapse: pair' or a crossbar with 'pair: balanced'"
             )
 
     @property

@@ -130,6 +130,14 @@ class CrossbarSettings(SynapseSettings):
             part is not None and part.noise > 0 for part in (self.dac, self.adc)
         )
 
+    def why_not_apart(self) -> str | None:
+        pair = self.completed().pair
+        if pair not in TWO_POLARITIES:
+            return f"synapse.pair: {pair} has no cells of its own for both; use {' or '.join(TWO_POLARITIES)}"
+        if self.device.device().unidirectional:
+            return f"cells of {self.device.name!r} are only raised; use a device whose pulses lower cells, too"
+        return None
+
     def beside(self, fan_in: int) -> Self:
         return self.model_copy(update={"weight_range": self.full_scale(fan_in)})
 
