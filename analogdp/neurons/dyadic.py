@@ -12,98 +12,26 @@ Hoier, Staudt & Zach 2023; Hoier & Zach 2024 ("Two Tales of Single-Phase Contras
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from copy import copy
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from analogdp import registry
-from analogdp.errors import InputError, Problem
+from analogdp.errors import InputError
 from analogdp.neurons import mismatch
-from analogdp.neurons.activations import Activation, ActivationSettings, AnyActivation, make_activation
+from analogdp.neurons.activations import Activation, make_activation
 from analogdp.neurons.base import Equations, NeuronModel, State
+from analogdp.neurons.damping import Damping
+from analogdp.neurons.dyadic_settings import DualPropagationSettings, DyadicSettings, TransposedSettings
 from analogdp.neurons.losses import Loss
 from analogdp.scenario.mismatch import MismatchSettings
-from analogdp.scenario.quantities import Ratio
 from analogdp.scenario.schema import NeuronSettings
 from analogdp.streams import Stream
 
-if TYPE_CHECKING:
-    from analogdp.scenario.schema import Scenario
-
 Nudge = Literal["proximal", "linearised", "explicit"]
-
-UNLIKELY = 4
-"""Standard deviations that no neuron and no moment is expected to exceed."""
-
-
-class DyadicSettings(NeuronSettings):
-    """What both kinds of dyads have."""
-
-    alpha: Ratio = Field(default=0.5, ge=0, le=1, description="asymmetry of nudging: weight of s+ in the mean")
-    beta: Ratio = Field(default=0.5, gt=0, le=100, description="nudging strength")
-    activation: AnyActivation = Field(
-        default=ActivationSettings(name="relu"), description="transfer function of hidden compartments"
-    )
-
-    def contradictions(self, scenario: Scenario) -> list[Problem]:
-        """A lognormal spread multiplies, so it cannot vary a gain that is nominally off."""
-        gains = registry.neurons.get(self.model).nominal_gains(self.alpha)
-        spreads = {"push": scenario.mismatch.of("push"), "pull": scenario.mismatch.of("pull")}
-        return [
-            Problem(
-                "alpha",
-                f"{self.alpha:g} turns {name} off, and the lognormal spread of mismatch.{name} cannot vary 0; allowed: above 0 "
-                f"and below 1, or mismatch.{name} with distribution: normal or uniform, or 0",
-            )
-            for (name, spread), nominal in zip(spreads.items(), gains, strict=True)
-            if spread.std and spread.distribution == "lognormal" and not nominal
-        ]
-
-
-class DualPropagationSettings(DyadicSettings):
-    """DP dyads."""
-
-    model: Literal["dp"] = "dp"
-    output: Literal["proximal", "linearised"] = Field(
-        default="proximal", description="nudged outputs: the exact proximal problem, or one gradient step at the drive"
-    )
-
-    def contradictions(self, scenario: Scenario) -> list[Problem]:
-        """The proximal problems of the outputs must have solutions, also where mismatch and noise are against it."""
-        problems = super().contradictions(scenario)
-        if self.output == "linearised":
-            return problems
-        loss = registry.losses.get(scenario.network.loss)
-        drift = UNLIKELY * scenario.noise.asymmetry
-        push = mismatch.far_above(self.alpha, scenario.mismatch.of("push"), UNLIKELY) + drift
-        pull = mismatch.far_above(1 - self.alpha, scenario.mismatch.of("pull"), UNLIKELY) + drift
-        fluctuation = 1 + UNLIKELY * scenario.noise.nudging
-        limits = {
-            "s-": 1 / (max(pull, 1e-12) * loss.curvature * fluctuation),
-            "s+": loss.largest_step / (max(push, 1e-12) * fluctuation),
-        }
-        compartment = min(limits, key=lambda name: limits[name])
-        if self.beta < limits[compartment]:
-            return problems
-        varies = fluctuation > 1 or push > self.alpha or pull > 1 - self.alpha
-        margin = f", {UNLIKELY} standard deviations of its noise and mismatch included" if varies else ""
-        return [
-            *problems,
-            Problem(
-                "beta",
-                f"{self.beta:g} is too strong for {compartment} of the outputs at alpha = {self.alpha:g} and "
-                f"{scenario.network.loss}; allowed: below {limits[compartment]:.4g}{margin}, or output: linearised",
-            ),
-        ]
-
-
-class TransposedSettings(DyadicSettings):
-    """DP-transposed dyads."""
-
-    model: Literal["dp_transposed"] = "dp_transposed"
 
 
 class Dyadic(NeuronModel):
@@ -118,6 +46,8 @@ class Dyadic(NeuronModel):
             ``explicit`` (DP^T, gradient at s_bar).
         gain: factor of the transfer function, or None; ``(2, chips, 1, units)``.
         offset: added to the drive of each compartment, or None; ``(2, chips, 1, units)``.
+        damping: how much of its state a layer keeps when it jumps, or None.
+        input_gain: see :class:`NeuronModel`.
     """
 
     compartments = ("plus", "minus")
@@ -135,11 +65,15 @@ class Dyadic(NeuronModel):
         nudge: Nudge,
         gain: Tensor | None = None,
         offset: Tensor | None = None,
+        damping: Damping | None = None,
+        input_gain: float = 0.0,
     ) -> None:
         self.activation, self.loss, self.nudge, self.beta = activation, loss, nudge, beta
         self.push, self.pull, self.mix = push, pull, mix
         self.minus_pull = -pull
+        self.jumps = not activation.continuous
         self.gain, self.offset = gain, offset
+        self.damping, self.input_gain = damping, input_gain
         self._gains = None if gain is None else gain.unbind()
         self._offsets = None if offset is None else offset.unbind()
 
@@ -152,18 +86,26 @@ class Dyadic(NeuronModel):
         push, pull = cls.nominal_gains(settings.alpha)
         transfer = mismatch.relative(1.0, spread.gain, 2, units, stream.child("gain"))
         offset = mismatch.additive(0.0, spread.offset, 2, units, stream.child("offset"))
+        nudge: Nudge = "explicit"
+        damping, input_gain = None, 0.0
+        if isinstance(settings, DualPropagationSettings):
+            nudge = settings.output
+            input_gain = settings.input_strength * asymmetry(push, pull, settings.alpha)
+            if settings.damping != "none":
+                like = torch.zeros(len(stream.chips), 1, 1, device=stream.device, dtype=stream.dtype)
+                damping = Damping(settings.damping, like)
         return cls(
             activation=make_activation(settings.activation),
             loss=loss,
             push=mismatch.bounded(push, spread.of("push"), units, stream.child("push")),
             pull=mismatch.bounded(pull, spread.of("pull"), units, stream.child("pull")),
             mix=mismatch.bounded(settings.alpha, spread.of("mixing"), units, stream.child("mix"), highest=1.0),
-        damping: how much of its state a layer keeps when it jumps, or None.
-        input_gain: see :class:`NeuronModel`.
             beta=settings.beta,
-            nudge=settings.output if isinstance(settings, DualPropagationSettings) else "explicit",
+            nudge=nudge,
             gain=transfer if isinstance(transfer, Tensor) else None,
             offset=offset if isinstance(offset, Tensor) else None,
+            damping=damping,
+            input_gain=input_gain,
         )
 
     @staticmethod
@@ -174,6 +116,8 @@ class Dyadic(NeuronModel):
     def target(
         self, bottom_up: Tensor, top_down: Tensor | None, state: State, out: tuple[Tensor, ...] | None = None
     ) -> State:
+        if self.damping is not None and top_down is not None:
+            return self._damped(bottom_up, top_down, self.damping.kept(top_down), state, out)
         drives = _both(bottom_up, out) if top_down is None else self._apart(bottom_up, top_down, out)
         return self._transferred(drives, self.activation, out)
 
@@ -183,7 +127,6 @@ class Dyadic(NeuronModel):
         label: Tensor | None,
         nudging: Tensor | float,
         state: State,
-        self.jumps = not activation.continuous
         out: tuple[Tensor, ...] | None = None,
     ) -> State:
         if label is None:
@@ -267,16 +210,28 @@ class Dyadic(NeuronModel):
         _moved(drive, down, push, out[1])
         return out
 
+    def _damped(
+        self, bottom_up: Tensor, top_down: Tensor, kept: Tensor, state: State, out: tuple[Tensor, ...] | None
+    ) -> State:
+        """Jumps of which the compartments keep a share: those that are pushed, as the others have nowhere to come from."""
+        drives = []
+        pushes = zip(self._apart(bottom_up, top_down, None), (self.push, self.pull), state, strict=True)
+        for index, (drive, gain, own) in enumerate(pushes):
+            if self._offsets is not None:
+                drive = drive + self._offsets[index]
+            if isinstance(gain, Tensor) or gain:
+                drive = torch.lerp(drive, own if self._gains is None else own / self._gains[index], kept)
+            drive = self.activation(drive)
+            drives.append(drive if self._gains is None else drive * self._gains[index])
+        return _written(drives, out)
+
     def _proximal(
         self, drive: Tensor, label: Tensor, nudging: Tensor | float, out: tuple[Tensor, ...] | None
     ) -> tuple[Tensor, ...]:
         """The outputs that weigh their loss against their distance from the drive."""
-        ends = tuple(self.loss.proximal(drive, label, gain * nudging) for gain in (self.push, self.minus_pull))
-        if out is None:
-            return ends
-        for own, end in zip(out, ends, strict=True):
-            own.copy_(end)
-        return out
+        return _written(
+            [self.loss.proximal(drive, label, gain * nudging) for gain in (self.push, self.minus_pull)], out
+        )
 
     def _transferred(
         self, drives: tuple[Tensor, ...], activation: Activation | None, out: tuple[Tensor, ...] | None
@@ -306,13 +261,23 @@ def _apart_formulas(drive: str, push: str) -> tuple[str, str]:
     return f"{drive} + push * {push}", f"{drive} - pull * {push}"
 
 
+def asymmetry(push: float, pull: float, mix: float) -> float:
+    """By how much of its push the mean of a linear dyad moves: gamma = w p - (1 - w) q."""
+    return mix * push - (1 - mix) * pull
+
+
+def _written(values: Sequence[Tensor], out: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
+    """Values in their buffers, if there are any."""
+    if out is None:
+        return tuple(values)
+    for own, value in zip(out, values, strict=True):
+        own.copy_(value)
+    return out
+
+
 def _both(drive: Tensor, out: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
     """The same drive for both compartments."""
-    if out is None:
-        return drive, drive
-    for own in out:
-        own.copy_(drive)
-    return out
+    return _written((drive, drive), out)
 
 
 @registry.neurons.register("dp")

@@ -15,7 +15,8 @@ from pydantic import Field
 
 from analogdp import registry
 from analogdp.neurons.damping import DESCRIPTION, DampingRule
-from analogdp.neurons.dyadic import DualPropagation, DualPropagationSettings
+from analogdp.neurons.dyadic import DualPropagation
+from analogdp.neurons.dyadic_settings import DualPropagationSettings
 from analogdp.scenario.quantities import Ratio
 
 
