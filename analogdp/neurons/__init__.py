@@ -4,6 +4,7 @@ from analogdp.neurons.activations import Activation, by_name
 from analogdp.neurons.base import NeuronModel
 from analogdp.neurons.dyadic import DualPropagation, DualPropagationTransposed, Dyadic
 from analogdp.neurons.hopfield import Hopfield
+from analogdp.neurons.lifted import InvertedLiftedProximalOperatorMachine, LiftedProximalOperatorMachine
 from analogdp.neurons.losses import CrossEntropy, LeastSquares, Loss
 from analogdp.neurons.untied import Backpropagation, UntiedNeurons
 
@@ -14,8 +15,10 @@ __all__ = [
     "DualPropagation",
     "DualPropagationTransposed",
     "Dyadic",
+    "InvertedLiftedProximalOperatorMachine",
     "Hopfield",
     "LeastSquares",
+    "LiftedProximalOperatorMachine",
     "Loss",
     "NeuronModel",
     "UntiedNeurons",
