@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from analogdp.network.network import Network
-from analogdp.neurons.base import State
+from analogdp.neurons.base import NeuronModel, State
 from analogdp.streams import Stream
 
 
@@ -82,7 +82,8 @@ class Field:
         self._synapses = list(network.synapses)
         self.passages = [projection.passage(batch) for projection in network.projections]
         self._last = len(network.layers) - 1
-        self._moves = network.neurons[0].input_gain
+        gain = self._input_gain = network.neurons[0].input_gain
+        self._moves = isinstance(gain, Tensor) or gain != 0
         self._target = self.new_state()
         self._drive, self._feedback, self._upward, self._downward = (self._messages() for _ in range(4))
         # What was received: the very buffers of the messages, unless something happens to these on their way.
@@ -197,12 +198,20 @@ class Field:
         pairs = list(zip(self.neurons, layers, strict=True))
         above = zip(self.passages[1:], self._biases[1:], pairs, strict=False)
         links = [passage.linked(neuron.upward(layer), bias) for passage, bias, (neuron, layer) in above]
-        drives = [self._drive[0], *(drive for drive, _ in links)]
+        drives = [self._lowest_drive(*pairs[0]), *(drive for drive, _ in links)]
         feedback = [down(neuron.downward(layer)) for (_, down), (neuron, layer) in zip(links, pairs[1:], strict=True)]
         hidden = zip(pairs, drives, feedback, strict=False)
         targets = [neuron.target(drive, below, layer) for (neuron, layer), drive, below in hidden]
         neuron, layer = pairs[-1]
         return [*targets, neuron.output_target(drives[-1], self._label, self.nudging, layer)]
+
+    def _lowest_drive(self, neuron: NeuronModel, layer: State) -> Tensor:
+        """The drive of the first layer as a function of its state, which may move the input."""
+        if not self._moves:
+            return self._drive[0]
+        assert self._inputs is not None, "clamp() comes first"
+        inputs = self.moved(self._inputs, neuron.downward(layer))
+        return self.passages[0].linked(inputs, self._biases[0])[0]
 
     def send_up(self, index: int, layer: Compartments) -> None:
         """Let the layer above see this layer's present mean."""
@@ -258,7 +267,7 @@ class Field:
         if not self._moves:
             return inputs
         shown = self.shown[0] if self.shown else None
-        return inputs + self._moves * self.passages[0].down(downward, None, None, shown)
+        return inputs + self._input_gain * self.passages[0].down(downward, None, None, shown)
 
     def tensors(self) -> dict[str, Tensor]:
         """What the next evaluation needs besides the state and the samples, by name; to be copied into."""
