@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, groupby, pairwise
 from typing import Any, Literal
 
 import torch
@@ -35,8 +36,8 @@ class _Learner:
     downward: bool = False
     decay: float = 0.0
 
-    def asked(self, update: LocalUpdate, rate: float) -> LocalUpdate:
-        """What physical cells are asked to do."""
+    def asked(self, update: LocalUpdate, rate: float | Tensor) -> LocalUpdate:
+        """What physical cells are asked to do, at a rate or one for each chip ``(chips, 1)``."""
         update = (transposed(update) if self.downward else update).times(rate)
         if not self.decay:
             return update
@@ -71,8 +72,8 @@ class WeightUpdater:
     Args:
         network: what is trained.
         optimizer: torch's optimizer for ideal weights; ``pulses`` for physical cells, whose biases then follow plain SGD.
-        rate: learning rate of the weights.
-        bias_rate: learning rate of the biases.
+        rate: learning rate of the weights, a number or one for each chip.
+        bias_rate: learning rate of the biases, likewise.
         momentum: of the momentum optimizer.
         feedback: whether and how the network's feedback paths learn, of a resolved scenario.
     """
@@ -81,17 +82,29 @@ class WeightUpdater:
         self,
         network: Network,
         optimizer: DigitalOptimizer | Literal["pulses"],
-        rate: float,
-        bias_rate: float,
+        rate: float | Sequence[float],
+        bias_rate: float | Sequence[float],
         momentum: float,
         feedback: FeedbackSettings = FeedbackSettings(),  # noqa: B008 - immutable
     ) -> None:
-        self.network, self.rate = network, rate
+        self.network = network
+        rates, bias_rates = _for_each(rate, network.chips), _for_each(bias_rate, network.chips)
+        same = len(set(rates)) == 1
+        self._rate = rates[0] if same else network.synapses[0].weights.new_tensor(rates).unsqueeze(-1)
         self._learners = list(_learners(network, feedback))
         weights = (learner.synapse.parameter for learner in self._learners)
-        digital = [weight for weight in weights if weight is not None]
-        biases = [layer.bias for layer in network.layers if layer.bias is not None]
-        groups = [{"params": group, "lr": lr} for group, lr in ((digital, rate), (biases, bias_rate)) if group]
+        self._weights = [weight for weight in weights if weight is not None]
+        self._biases = [layer.bias for layer in network.layers if layer.bias is not None]
+        self._chips = _equal_stretches(list(zip(rates, bias_rates, strict=True)))
+        # Torch has a rate for each of its parameters: those of chips with other rates are views.
+        self._parts = [[_view(own, chips) for own in self._weights + self._biases] for chips in self._chips]
+        count = len(self._weights)
+        groups = [
+            {"params": group, "lr": lr[chips.start]}
+            for chips, parts in zip(self._chips, self._parts, strict=True)
+            for group, lr in ((parts[:count], rates), (parts[count:], bias_rates))
+            if group
+        ]
         self._torch = _torch_optimizer(groups, optimizer, momentum) if groups else None
 
     def apply(
@@ -121,38 +134,69 @@ class WeightUpdater:
                 own_stream = stream.child(
                     learner.name if update.polarity == "both" else f"{learner.name}/{update.polarity}"
                 )
-                own = learner.synapse.apply_update(learner.asked(update, self.rate), own_stream)
+                own = learner.synapse.apply_update(learner.asked(update, self._rate), own_stream)
                 report = own if report is None else report + own
         for layer, drive in zip(self.network.layers, drives, strict=True):
             if layer.bias is not None:
                 layer.bias.grad = -drive
         if self._torch is not None:
+            self._hand_on_gradients()
             self._torch.step()
             for learner in self._learners:
                 learner.synapse.constrain()
         return report
 
+    def _hand_on_gradients(self) -> None:
+        """Let the views of parameters have views of their gradients."""
+        if len(self._chips) == 1:
+            return
+        for chips, parts in zip(self._chips, self._parts, strict=True):
+            for part, own in zip(parts, self._weights + self._biases, strict=True):
+                part.grad = None if own.grad is None else own.grad[chips]
+
     def tensors(self) -> dict[str, Tensor]:
-        """The optimizer's memory, by flat names."""
+        """The optimizer's memory, by flat names: of each parameter, for all chips."""
         if self._torch is None:
             return {}
         state: Mapping[int, Mapping[str, Any]] = self._torch.state_dict()["state"]
-        return {
-            f"{index}.{name}": torch.as_tensor(value)
-            for index, own in state.items()
-            for name, value in own.items()
-            if value is not None
-        }
+        count = len(self._parts[0])
+        named: dict[str, list[Tensor]] = {}
+        for index in sorted(state):
+            for name, value in state[index].items():
+                if value is not None:
+                    named.setdefault(f"{index % count}.{name}", []).append(torch.as_tensor(value))
+        return {name: torch.cat(own) if len(own) > 1 and own[0].dim() else own[0] for name, own in named.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Take the memory of :meth:`tensors` back."""
         if self._torch is None:
             return
         state: dict[int, dict[str, Tensor]] = {}
+        count = len(self._parts[0])
         for name, value in tensors.items():
             index, entry = name.split(".", 1)
-            state.setdefault(int(index), {})[entry] = value
+            for stretch, chips in enumerate(self._chips):
+                # Torch counts steps in place, for each parameter.
+                own = value[chips] if value.dim() else value.clone()
+                state.setdefault(int(index) + stretch * count, {})[entry] = own
         self._torch.load_state_dict({"state": state, "param_groups": self._torch.state_dict()["param_groups"]})
+
+
+def _for_each(value: float | Sequence[float], chips: int) -> list[float]:
+    return list(value) if isinstance(value, Sequence) else [value] * chips
+
+
+def _equal_stretches(values: Sequence[object]) -> list[slice]:
+    """Where equal values lie that follow one another."""
+    ends = accumulate((len(list(same)) for _, same in groupby(values)), initial=0)
+    return [slice(start, end) for start, end in pairwise(ends)]
+
+
+def _view(parameter: nn.Parameter, chips: slice) -> nn.Parameter:
+    """The parameter of some chips, in the same memory."""
+    if chips == slice(0, len(parameter)):
+        return parameter
+    return nn.Parameter(parameter.data[chips], requires_grad=False)
 
 
 def _torch_optimizer(groups: list[dict[str, Any]], name: str, momentum: float) -> torch.optim.Optimizer:

@@ -42,9 +42,10 @@ class LocalUpdate(NamedTuple):
     polarity: Polarity = "both"
     duration: float | None = None
 
-    def times(self, rate: float) -> LocalUpdate:
-        """The update at another learning rate."""
-        return self._replace(post=self.post * rate, decay=None if self.decay is None else self.decay * rate)
+    def times(self, rate: float | Tensor) -> LocalUpdate:
+        """The update at another learning rate, a number or one for each chip ``(chips, 1)``."""
+        post = self.post * (rate.unsqueeze(-1) if isinstance(rate, Tensor) else rate)
+        return self._replace(post=post, decay=None if self.decay is None else self.decay * rate)
 
 
 class NoiseNumbers(NamedTuple):

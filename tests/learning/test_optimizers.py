@@ -186,3 +186,61 @@ def test_the_update_of_a_path_is_the_transposed_outer_product(make_network):
     torch.testing.assert_close(turned.post.mT @ turned.pre, (update.post.mT @ update.pre).mT)
     with pytest.raises(ValueError, match="shrinks rows"):
         transposed(update._replace(decay=torch.ones(1, 10)))
+
+
+def chips_of(network, wanted, chips):
+    """The network's state and the updates of some chips."""
+    state = {name: value[chips].clone() for name, value in network.state_dict().items()}
+    return state, [LocalUpdate(own.post[chips], own.pre[chips]) for own in wanted]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+def test_chips_with_rates_of_their_own_move_as_each_moves_alone(make_network, optimizer):
+    rates, bias_rates = (0.01, 0.01, 0.3), (0.02, 0.05, 0.05)
+    together = make_network(chips=3)
+    begun = {name: value.clone() for name, value in together.state_dict().items()}
+    several = WeightUpdater(together, optimizer, rates, bias_rates, 0.9)
+    steps = [
+        [LocalUpdate(*(part.expand(3, -1, -1) for part in own[:2])) for own in updates(together, seed)]
+        for seed in range(3)
+    ]
+    for wanted in steps:
+        make(several, wanted, STREAM)
+    for chip, (rate, bias_rate) in enumerate(zip(rates, bias_rates, strict=True)):
+        alone = make_network(chips=3)
+        alone.load_state_dict(begun)
+        one = WeightUpdater(alone, optimizer, rate, bias_rate, 0.9)
+        for wanted in steps:
+            make(one, wanted, STREAM)
+        own = slice(chip, chip + 1)
+        for name, value in alone.state_dict().items():
+            torch.testing.assert_close(together.state_dict()[name][own], value[own], rtol=1e-12, atol=1e-14)
+        for name, value in one.tensors().items():
+            kept = several.tensors()[name]
+            torch.testing.assert_close(kept[own] if kept.dim() else kept, value[own] if value.dim() else value)
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_a_restored_optimizer_with_several_rates_goes_on_with_the_same_bits(make_network, optimizer):
+    one, other = (make_network(chips=3) for _ in range(2))
+    first, second = (WeightUpdater(each, optimizer, (0.1, 0.2, 0.2), 0.1, 0.9) for each in (one, other))
+    wanted = [LocalUpdate(*(part.expand(3, -1, -1) for part in own[:2])) for own in updates(one, 0)]
+    make(first, wanted, STREAM)
+    other.load_state_dict(one.state_dict())
+    second.restore({name: value.clone() for name, value in first.tensors().items()})
+    for each in (first, second):
+        make(each, wanted, STREAM)
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+
+
+def test_physical_cells_of_each_chip_are_asked_for_the_update_times_its_rate(make_network):
+    network = make_network(chips=2, synapse={"model": "crossbar", "device": "idealized"})
+    wanted = [LocalUpdate(*(part.expand(2, -1, -1) for part in own[:2])) for own in updates(network, 0)]
+    before = [synapse.conductances().target_weights.clone() for synapse in network.synapses]
+    make(WeightUpdater(network, "pulses", (0.001, 0.003), 0.02, 0.0), wanted, STREAM)
+    for synapse, held, update in zip(network.synapses, before, wanted, strict=True):
+        moved = synapse.conductances().target_weights - held
+        asked = torch.einsum("cbo,cbi->coi", update.post, update.pre) * torch.tensor([0.001, 0.003]).view(2, 1, 1)
+        inside = (held + asked).abs() < synapse.conductances().target_weights.abs().amax()
+        torch.testing.assert_close(moved[inside], asked[inside].to(moved), rtol=1e-4, atol=1e-6)
