@@ -53,8 +53,6 @@ WRITTEN_OUT = {
     "parameters": "section",
     "record": "list of sections",
     "units": "list of whole numbers, whole number, `all`",
-    "size": "list of whole numbers",
-    "classes": "list of text",
     "only_chips": "list of whole numbers",
     "significance": "list of numbers",
     "steps_up": "list of numbers",
@@ -63,6 +61,8 @@ WRITTEN_OUT = {
     "top_down": "one for all, or one for each pair",
 }
 """Values that types do not tell."""
+LISTS = {"size": "list of whole numbers", "classes": "list of text"}
+"""The same where they are lists; other sections have single numbers of these names."""
 
 
 def declared_settings():
@@ -113,8 +113,10 @@ def values(name, field):
     names = next((own_names(part.registry) for part in metadata if isinstance(part, NameIn)), None)
     choices = [choice for kind in types if get_origin(kind) is Literal for choice in get_args(kind)]
     null = ", `null`" if type(None) in types else ""
-    if name in WRITTEN_OUT and types[0] is not DeviceCard and (types[0] is tuple or not quantity(metadata)):
+    if name in WRITTEN_OUT and types[0] is not DeviceCard:
         return WRITTEN_OUT[name] + null
+    if name in LISTS and types[0] is tuple:
+        return LISTS[name] + null
     if names:
         return ("list of " if types[0] is tuple else "") + quoted(names) + null
     if any(isinstance(kind, type) and issubclass(kind, Settings) for kind in types):
