@@ -97,6 +97,13 @@ class SettleThenUpdateSettings(BatchSettings):
     """Training by settling a nudged batch, then updating once."""
 
     mode: Literal["settle_then_update"] = "settle_then_update"
+    adversarial_step: Ratio = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        description="inputs move so many times the gradient of their loss uphill, which a first settling finds, and are learned "
+        "from there; 0: they stay",
+    )
 
 
 @registry.trainers.register("settle_then_update")
@@ -124,6 +131,9 @@ class Trainer(Epochs):
         clock: Clock = registry.clocks.get(scenario.dynamics.clock).build(scenario.dynamics)
         self.simulation = Simulation(
             network, clock, scenario.noise, tau=scenario.neuron.tau, compiled=scenario.run.compile
+        )
+        self._adversarial_step = (
+            settings.adversarial_step if isinstance(settings, SettleThenUpdateSettings) else 0.0
         )
         self._rule = make_rule(settings.rule, settings.rate, network)
         self._updater = WeightUpdater(
@@ -197,14 +207,24 @@ class Trainer(Epochs):
 
     def _settle(self, inputs: Tensor, targets: Tensor, stream: Stream) -> tuple[Settling, Sequence[Rows]]:
         """How a batch settles, and what its weights are to learn from."""
+        if self._adversarial_step:
+            inputs = self._attacked(inputs, targets, stream)
         self.simulation.present(inputs, targets, self._beta, stream)
         settling = self.simulation.settle()
         return settling, self._signals(inputs, settling)
 
+    def _attacked(self, inputs: Tensor, targets: Tensor, stream: Stream) -> Tensor:
+        """Inputs moved along the gradient of their loss, as far as the lowest layer knows it, ``(chips, batch, in)``."""
+        self.simulation.present(inputs, targets, self._beta, stream.child("attack"))
+        state, passage = self.simulation.settle().state[0], self.simulation.field.passages[0]
+        downhill = passage.down(self.network.neurons[0].learning_signal(state), None, None, None)
+        return inputs - self._adversarial_step * downhill
+
     def _signals(self, inputs: Tensor, settling: Settling) -> list[Rows]:
         """The signals of each layer's neurons and what they read from below, as rows for their weights."""
         neurons = self.network.neurons
-        messages = [inputs.expand(self.network.chips, -1, -1)]
+        inputs = inputs.expand(self.network.chips, -1, -1)
+        messages = [self.simulation.field.moved(inputs, neurons[0].downward(settling.state[0]))]
         messages += [neuron.upward(state) for neuron, state in zip(neurons[:-1], settling.state[:-1], strict=True)]
         parts = zip(self.simulation.field.passages, neurons, settling.state, messages, strict=True)
         return [passage.rows(neuron.learning_signal(state), below) for passage, neuron, state, below in parts]
