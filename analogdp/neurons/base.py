@@ -67,7 +67,7 @@ class NeuronModel(ABC):
     batch_normalises: ClassVar[bool] = False
     beta: float
     damping: Damping | None = None
-    input_gain: float = 0.0
+    input_gain: Tensor | float = 0.0
     jumps: bool = False
 
     @classmethod
