@@ -37,6 +37,7 @@ def build(scenario: Scenario, chips: tuple[int, ...] | None = None, seeds: tuple
         synapses.append(_synapse(scenario, weights, own.child("synapse")))
         # Nothing is sent down to the clamped input.
         feedback.append(feedback_path(scenario, weights, own.child("feedback")) if index else None)
+    layers[-1].neuron = layers[-1].neuron.as_output()
     network = Network(layers, synapses, loss, stream.chips, feedback, scenario.wirings)
     network.norms = followed_norms(network.projections, network.neurons, stream.child("norms"))
     return network

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from analogdp.network.layout import Layout
+from analogdp.network.normalisation import BatchNormalisation
 from analogdp.network.norms import FollowedNorms
 from analogdp.network.projections import Projection
 from analogdp.neurons import Loss, NeuronModel
@@ -58,6 +59,7 @@ class Network(nn.Module):
     Attributes:
         projections: the way of messages between two layers, one for each synapse.
         norms: those of weights that the damping of hidden layers follows, or None.
+        normalisations: of the drives of layers that have one, by the layer's number.
     """
 
     norms: FollowedNorms | None
@@ -87,7 +89,11 @@ class Network(nn.Module):
         self.synapses = cast("Sequence[Synapse]", nn.ModuleList(synapses))
         self.feedback = nn.ModuleDict({str(k): path for k, path in enumerate(feedback) if path is not None})
         self.feedback_paths: list[Synapse | None] = [*feedback] or [None] * len(layers)
-        self.projections = [Projection(*own) for own in zip(wirings, synapses, self.feedback_paths, strict=True)]
+        pairs = zip(wirings, synapses, strict=True)
+        normalisations = [_normalisation(synapse) if wiring.normalised else None for wiring, synapse in pairs]
+        self.normalisations = nn.ModuleDict({str(k): own for k, own in enumerate(normalisations) if own is not None})
+        parts = zip(wirings, synapses, self.feedback_paths, normalisations, strict=True)
+        self.projections = [Projection(*own) for own in parts]
         self.norms = None
         self.loss = loss
         self.chip_indices = chips
@@ -143,3 +149,7 @@ class Network(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{'-'.join(map(str, self.sizes))}, chips={self.chips}, loss={type(self.loss).__name__}"
+
+
+def _normalisation(synapse: Synapse) -> BatchNormalisation:
+    return BatchNormalisation(synapse.weights.new_empty(synapse.chips, synapse.outputs))

@@ -1,4 +1,7 @@
-"""Windows of images of which each gives one number, and what that passes back: the vector-Jacobian product."""
+"""Windows of images of which each gives one number, and what that passes back: the vector-Jacobian product.
+
+Nothing here remembers: a pool hands out a context, and takes it back. So the same functions serve buffers and autograd.
+"""
 
 from __future__ import annotations
 
@@ -11,42 +14,38 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 
 from analogdp.scenario.wiring import Pool, Shape
 
+Context = dict[str, Tensor]
+"""What passing back needs of the way forward, by name; the first axis is that of the images."""
+
 
 class Pooling(ABC):
-    """A pool of images ``(images, channels, height, width)``, which remembers what passing back needs.
+    """A pool of images.
 
     Args:
-        pool: kind and windows.
-        shape: of the images ``(channels, height, width)``.
-        images: how many there are.
-        like: for device and floating-point type.
-
-    Attributes:
-        memory: what :meth:`back` needs of the last :meth:`forward`, by name; zero at rest.
+        pool: its windows.
+        shape: of an image, ``(channels, height, width)``.
     """
 
-    memory: dict[str, Tensor]
-
-    def __init__(self, pool: Pool, shape: Shape, images: int, like: Tensor) -> None:
-        self.pool, self.shape = pool, (images, *shape)
-        self.pooled = (images, *pool.of(shape))
-        self._template = like.new_zeros(self.shape)
+    def __init__(self, pool: Pool, shape: Shape) -> None:
+        self.pool, self.shape = pool, shape
 
     @abstractmethod
-    def forward(self, images: Tensor, remember: bool = True) -> Tensor:
-        """One number for each window."""
+    def forward(self, images: Tensor) -> tuple[Tensor, Context]:
+        """One number for each window of images ``(images, channels, height, width)``, and the context of this."""
 
     @abstractmethod
-    def back(self, messages: Tensor) -> Tensor:
-        """Messages for the images from those for the windows, along the slopes of the last remembered :meth:`forward`."""
+    def back(self, messages: Tensor, context: Context) -> Tensor:
+        """Messages for the images from those for their windows, along the slopes of a context."""
 
     def _averages(self, images: Tensor) -> Tensor:
         return avg_pool2d(images, self.pool.size, self.pool.stride)
 
     def _spread(self, messages: Tensor) -> Tensor:
+        """An equal share of each window's message for all that is in it."""
         size, stride = [self.pool.size] * 2, [self.pool.stride] * 2
+        like = messages.new_empty(len(messages), *self.shape)
         spread: Tensor = torch.ops.aten.avg_pool2d_backward(
-            messages.contiguous(), self._template, size, stride, [0, 0], False, True, None
+            messages.contiguous(), like, size, stride, [0, 0], False, True, None
         )
         return spread
 
@@ -54,53 +53,37 @@ class Pooling(ABC):
 class MaxPooling(Pooling):
     """The largest of each window; messages go back to where it was."""
 
-    def __init__(self, pool: Pool, shape: Shape, images: int, like: Tensor) -> None:
-        super().__init__(pool, shape, images, like)
-        self.memory = {"places": torch.zeros(self.pooled, dtype=torch.int64, device=like.device)}
-
-    def forward(self, images: Tensor, remember: bool = True) -> Tensor:
+    def forward(self, images: Tensor) -> tuple[Tensor, Context]:
         largest, places = max_pool2d(images, self.pool.size, self.pool.stride, return_indices=True)
-        if remember:
-            self.memory["places"].copy_(places)
-        return largest
+        return largest, {"places": places}
 
-    def back(self, messages: Tensor) -> Tensor:
-        spread = torch.zeros_like(self._template).flatten(2)
-        return spread.scatter_add_(2, self.memory["places"].flatten(2), messages.flatten(2)).view(self.shape)
+    def back(self, messages: Tensor, context: Context) -> Tensor:
+        images = messages.new_zeros(len(messages), *self.shape)
+        spread = images.flatten(2).scatter_add(2, context["places"].flatten(2), messages.flatten(2))
+        return spread.view_as(images)
 
 
 class AveragePooling(Pooling):
     """The mean of each window."""
 
-    def __init__(self, pool: Pool, shape: Shape, images: int, like: Tensor) -> None:
-        super().__init__(pool, shape, images, like)
-        self.memory = {}
+    def forward(self, images: Tensor) -> tuple[Tensor, Context]:
+        return self._averages(images), {}
 
-    def forward(self, images: Tensor, remember: bool = True) -> Tensor:
-        return self._averages(images)
-
-    def back(self, messages: Tensor) -> Tensor:
+    def back(self, messages: Tensor, context: Context) -> Tensor:
         return self._spread(messages)
 
 
 class QuadraticMeanPooling(Pooling):
     """The root of the mean square of each window: y = sqrt(mean x^2), dy/dx = x / (n y), taken as 0 where y is 0."""
 
-    def __init__(self, pool: Pool, shape: Shape, images: int, like: Tensor) -> None:
-        super().__init__(pool, shape, images, like)
-        self.memory = {"images": torch.zeros_like(self._template), "roots": like.new_zeros(self.pooled)}
+    def forward(self, images: Tensor) -> tuple[Tensor, Context]:
+        squares = self._averages(images.square())
+        # y = x^2 / y: the slope of a root at 0 is infinite, which autograd would multiply by 0.
+        inverse = torch.where(squares > 0, squares, torch.inf).rsqrt()
+        return squares * inverse, {"images": images, "inverse": inverse}
 
-    def forward(self, images: Tensor, remember: bool = True) -> Tensor:
-        roots = self._averages(images.square()).sqrt_()
-        if remember:
-            self.memory["images"].copy_(images)
-            self.memory["roots"].copy_(roots)
-        return roots
-
-    def back(self, messages: Tensor) -> Tensor:
-        roots = self.memory["roots"]
-        shares = torch.where(roots > 0, messages.view(self.pooled) / roots, 0.0)
-        return self._spread(shares).mul_(self.memory["images"])
+    def back(self, messages: Tensor, context: Context) -> Tensor:
+        return self._spread(messages * context["inverse"]) * context["images"]
 
 
 KINDS: dict[Literal["max", "average", "quadratic_mean"], type[Pooling]] = {

@@ -67,6 +67,7 @@ def build_together(replicas: Replicas) -> Network:
             layer.neuron = _neurons_together(replicas, network, layer.units, number)
             # The one that follows the weights of all runs.
             layer.neuron.damping = damping
+        network.layers[-1].neuron = network.layers[-1].neuron.as_output()
     return network
 
 
