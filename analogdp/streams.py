@@ -63,6 +63,11 @@ class Stream:
         seeds = self.seed[chosen] if isinstance(self.seed, tuple) else self.seed
         return replace(self, seed=seeds, chips=self.chips[chosen])
 
+    def of_each_seed(self) -> list[Stream]:
+        """A stream of one chip for each different seed, in the order of the first chips that have it."""
+        first = {seed: place for place, seed in reversed(list(enumerate(self._seeds)))}
+        return [self.of_chips(slice(place, place + 1)) for place in sorted(first.values())]
+
     def normal(self, shape: tuple[int, ...], out: Tensor | None = None, std: float = 1.0) -> Tensor:
         """Normal numbers of mean 0, shape ``(chips, *shape)``; ``out`` is a contiguous tensor of that shape."""
         values = self._empty(shape) if out is None else out

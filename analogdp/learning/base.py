@@ -10,6 +10,7 @@ from torch import Tensor
 
 from analogdp.data import Dataset
 from analogdp.dynamics import Simulation, Watcher
+from analogdp.learning.datasets import DatasetTogether, for_chips
 from analogdp.learning.evaluation import evaluate
 from analogdp.network import Network
 from analogdp.network.feedback import named_synapses
@@ -17,6 +18,9 @@ from analogdp.scenario.schema import LearningSettings
 from analogdp.streams import Stream
 
 CALIBRATION_SAMPLES = 64
+
+TrainingData = Dataset | DatasetTogether
+"""Of one run, or of several that are trained together."""
 
 Watch = Callable[[int], Watcher | None]
 """Who watches the presentation after so many weight updates, if anybody does."""
@@ -51,7 +55,7 @@ class Epochs:
     """
 
     network: Network
-    dataset: Dataset
+    dataset: TrainingData
     settings: LearningSettings
     update: int
 
@@ -86,20 +90,21 @@ class SampleOrder:
         self._order, self._epoch = torch.empty(0, dtype=torch.int64), -1
 
     def of(self, epoch: int) -> Tensor:
-        """Indices of all samples ``(samples,)``, where the stream's numbers live."""
+        """Indices of all samples ``(samples,)``, where the stream's numbers live; ``(seeds, samples)`` for several seeds."""
         if self._epoch != epoch:
-            self._order = self._stream.at(epoch).permutation(self._samples).to(self._stream.device)
+            orders = [own.at(epoch).permutation(self._samples) for own in self._stream.of_each_seed()]
+            self._order = (orders[0] if len(orders) == 1 else torch.stack(orders)).to(self._stream.device)
             self._epoch = epoch
         return self._order
 
 
-def calibrate(simulation: Simulation, dataset: Dataset, beta: float) -> None:
+def calibrate(simulation: Simulation, dataset: TrainingData, beta: float) -> None:
     """Show converters typical values: what a quietly settled batch, nudged by ``beta``, sends up and down."""
     network = simulation.network
     if not any(synapse.calibrated for synapse in named_synapses(network).values()):
         return
-    inputs = dataset.train_inputs[:CALIBRATION_SAMPLES].unsqueeze(0)
-    simulation.present(inputs, dataset.train_targets[:CALIBRATION_SAMPLES].unsqueeze(0), beta)
+    inputs = for_chips(dataset.train_inputs[:CALIBRATION_SAMPLES])
+    simulation.present(inputs, for_chips(dataset.train_targets[:CALIBRATION_SAMPLES]), beta)
     state = simulation.settle().state
     neurons = network.neurons
     up = [
@@ -114,7 +119,7 @@ def calibrate(simulation: Simulation, dataset: Dataset, beta: float) -> None:
             projection.path.calibrate(down, below)
 
 
-def tested_columns(simulation: Simulation, dataset: Dataset, stream: Stream) -> dict[str, list[float]]:
+def tested_columns(simulation: Simulation, dataset: TrainingData, stream: Stream) -> dict[str, list[float]]:
     """Metric columns of a test of the network as it is, with noise and without, one value for each chip."""
     test = (dataset.test_inputs, dataset.test_targets, dataset.test_labels)
     noise_free = evaluate(simulation, *test, stream, quiet=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from analogdp.data import Dataset, Samples
 from analogdp.dynamics import Settling, Simulation
+from analogdp.learning.datasets import SamplesTogether, for_chips
 from analogdp.streams import Stream
 from analogdp.synapses.base import UpdateReport
 
@@ -34,9 +35,9 @@ class Evaluation:
 
 def evaluate(
     simulation: Simulation,
-    inputs: Samples,
-    targets: Samples,
-    labels: Tensor | None,
+    inputs: Samples | SamplesTogether,
+    targets: Samples | SamplesTogether,
+    labels: Tensor | SamplesTogether | None,
     stream: Stream | None,
     quiet: bool = False,
 ) -> Evaluation:
@@ -44,7 +45,7 @@ def evaluate(
 
     Args:
         simulation: network and clock.
-        inputs, targets: ``(samples, in)`` and ``(samples, out)``.
+        inputs, targets: ``(samples, in)`` and ``(samples, out)``, or those of each chip.
         labels: class of each sample, or None for regression.
         stream: of the noise and of random clocks; None for a noise-free test.
         quiet: without noise.
@@ -55,9 +56,9 @@ def evaluate(
     for number, start in enumerate(range(0, len(inputs), EVALUATION_BATCH)):
         rows = slice(start, start + EVALUATION_BATCH)
         own = None if stream is None else stream.at(number)
-        simulation.present(inputs[rows].unsqueeze(0), stream=own, quiet=quiet or own is None)
+        simulation.present(for_chips(inputs[rows]), stream=own, quiet=quiet or own is None)
         output = network.neurons[-1].upward(simulation.settle().state[-1])
-        loss += network.loss.value(output, targets[rows].unsqueeze(0)).sum(1)
+        loss += network.loss.value(output, for_chips(targets[rows])).sum(1)
         if labels is not None:
             correct += Dataset.correct(output, labels[rows]).sum(1)
     return Evaluation(loss / len(inputs), None if labels is None else correct / len(inputs))

@@ -18,16 +18,18 @@ from analogdp.streams import Stream
 from analogdp.synapses.base import Synapse
 
 
-def build(scenario: Scenario, chips: tuple[int, ...] | None = None, seeds: tuple[int, ...] | None = None) -> Network:
+def build(
+    scenario: Scenario, chips: tuple[int, ...] | None = None, seed: int | tuple[int, ...] | None = None
+) -> Network:
     """Build the network of a scenario, with its mismatch drawn and its initial weights stored in its synapses.
 
     Args:
         scenario: what to build.
         chips: indices of the chips to build; by default those that the scenario wants simulated. A chip is the same
             whichever others are built with it.
-        seeds: for chips of several runs, the seed of each chip's run; by default the scenario's.
+        seed: for chips of several runs, that of each chip's run; by default the scenario's.
     """
-    stream = network_stream(scenario, chips, seeds)
+    stream = network_stream(scenario, chips, seed)
     loss: Loss = registry.losses.get(scenario.network.loss)()
     layers, synapses, feedback = [], [], []
     for index, wiring in enumerate(scenario.wirings):
@@ -44,12 +46,12 @@ def build(scenario: Scenario, chips: tuple[int, ...] | None = None, seeds: tuple
 
 
 def network_stream(
-    scenario: Scenario, chips: tuple[int, ...] | None = None, seeds: tuple[int, ...] | None = None
+    scenario: Scenario, chips: tuple[int, ...] | None = None, seed: int | tuple[int, ...] | None = None
 ) -> Stream:
     """Of everything that is drawn for a network; arguments as of :func:`build`."""
     chips = scenario.simulated_chips if chips is None else chips
     device, dtype = resolve_device(scenario.run.device), getattr(torch, scenario.run.dtype)
-    return Stream(scenario.seed if seeds is None else seeds, "network", chips, device, dtype)
+    return Stream(scenario.seed if seed is None else seed, "network", chips, device, dtype)
 
 
 def build_neurons(scenario: Scenario, loss: Loss, units: int, stream: Stream) -> NeuronModel:

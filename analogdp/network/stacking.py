@@ -41,9 +41,10 @@ class Replicas:
         return tuple(chip for scenario in self.scenarios for chip in scenario.simulated_chips)
 
     @property
-    def seeds(self) -> tuple[int, ...]:
-        """The seed of every chip's run."""
-        return self.of_chips([scenario.seed for scenario in self.scenarios])
+    def seed(self) -> int | tuple[int, ...]:
+        """The seed of all runs, or of every chip's run where they differ."""
+        seeds = [scenario.seed for scenario in self.scenarios]
+        return seeds[0] if len(set(seeds)) == 1 else self.of_chips(seeds)
 
     @property
     def rows(self) -> tuple[slice, ...]:
@@ -60,7 +61,7 @@ class Replicas:
 def build_together(replicas: Replicas) -> Network:
     """The networks of all runs as one, with as many chips as these have together."""
     first, *others = replicas.scenarios
-    network = build(first, replicas.chips, replicas.seeds)
+    network = build(first, replicas.chips, replicas.seed)
     if any(other.neuron != first.neuron for other in others):
         for number, layer in enumerate(network.layers, start=1):
             damping = layer.neuron.damping
