@@ -17,6 +17,7 @@ from analogdp.learning.base import (
     Epochs,
     Progress,
     SampleOrder,
+    TrainingData,
     Watch,
     calibrate,
     metric_rows,
@@ -29,6 +30,7 @@ from analogdp.learning.optimizers import WeightUpdater
 from analogdp.learning.plasticity import make_rule, rule_contradictions
 from analogdp.network import Network
 from analogdp.network.feedback import named_synapses
+from analogdp.network.stacking import Replicas
 from analogdp.scenario.quantities import Ratio
 from analogdp.scenario.schema import LearningSettings, Scenario
 from analogdp.scenario.settings import NameIn
@@ -106,9 +108,24 @@ class SettleThenUpdateSettings(BatchSettings):
     )
 
 
+def rates_of(scenario: Scenario) -> tuple[float, float]:
+    """Learning rates of the weights and biases of a resolved scenario."""
+    settings = scenario.learning
+    assert isinstance(settings, BatchSettings)
+    assert settings.rate is not None
+    return settings.rate, settings.bias_rate or settings.rate
+
+
 @registry.trainers.register("settle_then_update")
 class Trainer(Epochs):
     """Trains a network on a data set; all randomness is a function of the scenario's seed and the update's number.
+
+    Args:
+        scenario: resolved; of several runs that are trained together the first.
+        network: what is trained.
+        dataset: on what; several data sets as one for runs of which each has its own.
+        replicas: the runs that are trained together, whose networks lie side by side in ``network`` and whose time steps have
+            been found short enough for each.
 
     Attributes:
         update: weight updates done.
@@ -118,7 +135,9 @@ class Trainer(Epochs):
     Settings: ClassVar[type[BatchSettings]] = SettleThenUpdateSettings
     settings: BatchSettings
 
-    def __init__(self, scenario: Scenario, network: Network, dataset: Dataset) -> None:
+    def __init__(
+        self, scenario: Scenario, network: Network, dataset: TrainingData, replicas: Replicas | None = None
+    ) -> None:
         settings = scenario.learning
         assert isinstance(settings, BatchSettings)
         assert settings.optimizer is not None
@@ -135,19 +154,22 @@ class Trainer(Epochs):
         self._adversarial_step = (
             settings.adversarial_step if isinstance(settings, SettleThenUpdateSettings) else 0.0
         )
+        runs = replicas or Replicas((scenario,))
+        rates, bias_rates = zip(*runs.of_chips([rates_of(own) for own in runs.scenarios]), strict=True)
         self._rule = make_rule(settings.rule, settings.rate, network)
         self._updater = WeightUpdater(
             network,
             settings.optimizer,
-            settings.rate,
-            settings.bias_rate or settings.rate,
+            rates,
+            bias_rates,
             settings.momentum or 0.0,
             scenario.feedback,
         )
-        self._stream = Stream(scenario.seed, "learning", network.chip_indices, network.device, network.dtype)
+        self._stream = Stream(runs.seed, "learning", network.chip_indices, network.device, network.dtype)
         self._interval = Interval(network.chips, network.device)
         self._order = SampleOrder(self._stream.child("order"), len(self.dataset.train_inputs))
-        refuse_unstable_step(clock, network, self.dataset.train_inputs, self.dataset.train_targets, self._beta)
+        if replicas is None:
+            refuse_unstable_step(clock, network, self.dataset.train_inputs, self.dataset.train_targets, self._beta)
         calibrate(self.simulation, self.dataset, self._beta)
 
     def advance(self) -> Progress:
@@ -169,8 +191,8 @@ class Trainer(Epochs):
             self.simulation.watcher = None
         loss = self.network.loss.value(settling.prediction, targets)
         correct = None if labels is None else self.dataset.correct(settling.prediction, labels)
-        report = self._learn(signals, len(rows), stream)
-        self._pass_time(settling.chip_steps * len(rows), stream)
+        report = self._learn(signals, rows.shape[-1], stream)
+        self._pass_time(settling.chip_steps * rows.shape[-1], stream)
         self._interval.add(loss, correct, settling, report)
         self.update += 1
         accuracy = None if correct is None else float(correct.to(loss.dtype).mean())
@@ -203,7 +225,7 @@ class Trainer(Epochs):
         self._interval.restore(unprefixed("interval", tensors))
 
     def _batch(self, epoch: int, batch: int) -> Tensor:
-        return self._order.of(epoch)[batch * self.settings.batch : (batch + 1) * self.settings.batch]
+        return self._order.of(epoch)[..., batch * self.settings.batch : (batch + 1) * self.settings.batch]
 
     def _settle(self, inputs: Tensor, targets: Tensor, stream: Stream) -> tuple[Settling, Sequence[Rows]]:
         """How a batch settles, and what its weights are to learn from."""
