@@ -168,7 +168,7 @@ class Trainer(Epochs):
         self._stream = Stream(runs.seed, "learning", network.chip_indices, network.device, network.dtype)
         self._interval = Interval(network.chips, network.device)
         self._order = SampleOrder(self._stream.child("order"), len(self.dataset.train_inputs))
-        if replicas is None:
+        if replicas is None and isinstance(self.dataset, Dataset):
             refuse_unstable_step(clock, network, self.dataset.train_inputs, self.dataset.train_targets, self._beta)
         calibrate(self.simulation, self.dataset, self._beta)
 
