@@ -6,6 +6,7 @@ from analogdp.neurons.dyadic import DualPropagation, DualPropagationTransposed, 
 from analogdp.neurons.hopfield import Hopfield
 from analogdp.neurons.lifted import InvertedLiftedProximalOperatorMachine, LiftedProximalOperatorMachine
 from analogdp.neurons.losses import CrossEntropy, LeastSquares, Loss
+from analogdp.neurons.threshold import Threshold
 from analogdp.neurons.untied import Backpropagation, UntiedNeurons
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "LiftedProximalOperatorMachine",
     "Loss",
     "NeuronModel",
+    "Threshold",
     "UntiedNeurons",
     "by_name",
 ]

@@ -205,6 +205,10 @@ class Step(Activation):
     def apply_(self, x: Tensor) -> Tensor:
         return x.ge_(0)
 
+    def formula(self, x: str) -> str:
+        # All that is negative becomes at least 1 by the factor.
+        return f"(1 - clip(-1e300 * ({x}), 0, 1))"
+
 
 def by_name(name: str, **parameters: Any) -> Activation:
     """An activation from Python: ``by_name("leaky_relu", slope=0.2)``."""

@@ -130,6 +130,10 @@ class NeuronModel(ABC):
         It stands for minus the gradient of the loss by the drive, as far as the neuron knows it.
         """
 
+    def as_output(self) -> Self:
+        """These neurons as outputs, for models whose messages are others there."""
+        return self
+
     def present(self, shape: tuple[int, int], stream: Stream) -> None:  # noqa: B027 - most neurons are the same for all samples
         """Draw what is random about these neurons while samples are presented; what is drawn again stays in its place.
 

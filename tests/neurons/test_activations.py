@@ -13,6 +13,7 @@ FORMULAS = {
     "tanh": np.tanh,
     "logistic": lambda x: 1 / (1 + np.exp(-x)),
     "identity": lambda x: x,
+    "step": lambda x: np.where(x >= 0, 1.0, 0.0),
 }
 
 
@@ -27,6 +28,19 @@ def test_activation_follows_its_formula_in_place_and_not(name):
     expected = FORMULAS[name](x.numpy())
     np.testing.assert_allclose(activation(x), expected, rtol=1e-14, atol=1e-15)
     assert torch.equal(activation.apply_(x.clone()), activation(x))
+
+
+@pytest.mark.parametrize("name", [name for name in FORMULAS if name != "step"])
+def test_a_derivative_is_that_of_autograd(name):
+    x = torch.linspace(-4, 4, 101, dtype=torch.float64, requires_grad=True)
+    activation = by_name(name)
+    (expected,) = torch.autograd.grad(activation(x).sum(), x)
+    torch.testing.assert_close(activation.derivative(x.detach()), expected, rtol=1e-13, atol=1e-15)
+
+
+def test_a_step_has_no_derivative():
+    with pytest.raises(InputError, match="step has no derivative"):
+        by_name("step").derivative(torch.zeros(1))
 
 
 def test_leaky_relu_takes_its_slope():
