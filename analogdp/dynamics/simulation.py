@@ -369,7 +369,7 @@ class Simulation:
 
     def _restart(self) -> None:
         work = self._workspace
-        work.state.zero_()
+        work.field.begin(work.state)
         self.step = 0
         work.step.start(self._stream.child("clock"))
         if not self._quiet:

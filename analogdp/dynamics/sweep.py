@@ -115,7 +115,8 @@ class _ForwardBackward(_SweepStep):
         for index in range(last - 1, -1, -1):
             field.send_down(index + 1, layers[index + 1])
             field.read_top_down(index)
-            field.write_target(index, layers[index], layers[index])
+            for _ in range(1 + field.neurons[index].cascaded):
+                field.write_target(index, layers[index], layers[index])
             field.send_up(index, layers[index])
 
 
@@ -140,7 +141,7 @@ class _InTurn(_SweepStep):
             field.read_bottom_up(index)
             field.read_top_down(index)
             # An output that is nudged at its own mean has to be there first.
-            for _ in range(2 if index == last else 1):
+            for _ in range(2 if index == last or field.neurons[index].cascaded else 1):
                 field.write_target(index, layers[index], layers[index])
             field.send_up(index, layers[index])
             field.send_down(index, layers[index])

@@ -37,7 +37,6 @@ from analogdp.scenario.settings import NameIn
 from analogdp.streams import Stream
 from analogdp.synapses.base import UpdateReport
 
-
 Rows = tuple[Tensor, Tensor]
 """Signals of a layer's neurons and what these read from below, as rows for the weights between them."""
 

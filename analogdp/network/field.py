@@ -153,6 +153,22 @@ class Field:
         if self.transmission is not None:
             self.transmission.reset()
 
+    def begin(self, state: Tensor) -> None:
+        """Bring a flat state to where samples find it: at zero, or where a forward pass leaves neurons that start so."""
+        state.zero_()
+        if not self.neurons[0].starts_forward:
+            return
+        drive = self._drive[0]
+        for index, (neuron, layer) in enumerate(zip(self.neurons, self.parts(state), strict=True)):
+            if index > 0:
+                below = self.neurons[index - 1].upward(self.parts(state)[index - 1])
+                drive = self.passages[index].up(below, self._biases[index], self._drive[index], None, None)
+            for _ in range(1 + neuron.cascaded):
+                if index == self._last:
+                    neuron.output_target(drive, None, 0.0, layer, layer)
+                else:
+                    neuron.target(drive, None, layer, layer)
+
     @property
     def clamped(self) -> tuple[object, ...]:
         """What a step depends on apart from numbers, which it finds where they always are."""

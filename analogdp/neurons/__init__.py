@@ -7,6 +7,7 @@ from analogdp.neurons.hopfield import Hopfield
 from analogdp.neurons.lifted import InvertedLiftedProximalOperatorMachine, LiftedProximalOperatorMachine
 from analogdp.neurons.losses import CrossEntropy, LeastSquares, Loss
 from analogdp.neurons.threshold import Threshold
+from analogdp.neurons.predictive_coding import PredictiveCoding
 from analogdp.neurons.untied import Backpropagation, UntiedNeurons
 
 __all__ = [
@@ -16,12 +17,13 @@ __all__ = [
     "DualPropagation",
     "DualPropagationTransposed",
     "Dyadic",
-    "InvertedLiftedProximalOperatorMachine",
     "Hopfield",
+    "InvertedLiftedProximalOperatorMachine",
     "LeastSquares",
     "LiftedProximalOperatorMachine",
     "Loss",
     "NeuronModel",
+    "PredictiveCoding",
     "Threshold",
     "UntiedNeurons",
     "by_name",

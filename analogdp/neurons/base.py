@@ -54,6 +54,8 @@ class NeuronModel(ABC):
         asymmetric: whether the model has an asymmetry of nudging, which may fluctuate in time.
         batch_normalises: whether drives may be normalised over a batch: only where its samples are computed together, by a
             forward-backward sweep whose messages down are derivatives.
+        starts_forward: whether samples find the network as a forward pass without messages from above leaves it, not at zero.
+        cascaded: whether a compartment follows another one of its neuron, so that neurons that jump have to jump twice.
         beta: nominal nudging strength while training.
         damping: how much of its state a layer keeps when it jumps, or None.
         input_gain: the clamped input x below these neurons becomes ``x + input_gain * W^T downward``; 0 leaves it as it is.
@@ -65,6 +67,8 @@ class NeuronModel(ABC):
     plasticity: ClassVar[str]
     asymmetric: ClassVar[bool] = False
     batch_normalises: ClassVar[bool] = False
+    starts_forward: ClassVar[bool] = False
+    cascaded: ClassVar[bool] = False
     beta: float
     damping: Damping | None = None
     input_gain: Tensor | float = 0.0
