@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from analogdp import registry
 from analogdp.errors import Problem
 from analogdp.scenario.architectures import Layers, known, layers_of
+from analogdp.scenario.data import DataSettings as DataSettings
 from analogdp.scenario.energy import EnergySettings
 from analogdp.scenario.layers import AnyLayer, ImageShape, LayerSettings
 from analogdp.scenario.mismatch import MismatchSettings
@@ -32,105 +33,6 @@ def _names(members: registry.Registry[Any], compares_phases: bool) -> str:
     """Those registered parts that compare phases, or those that do not, in words."""
     names = [name for name in members.names() if members.get(name).Settings.compares_phases == compares_phases]
     return " or ".join(names)
-
-
-class DataSettings(Settings, ABC):
-    """What every data set's section has: which samples are used, and what is done to them."""
-
-    input_bytes: ClassVar[int | None] = None
-    """Memory that a number of an input takes: 1 where bytes are kept, 0 for memory maps; None: what the run computes with."""
-
-    name: str
-    train_limit: int | None = Field(default=None, ge=1, description="use only the first so many training samples")
-    test_limit: int | None = Field(default=None, ge=1, description="use only the first so many test samples")
-    draw: int | None = Field(
-        default=None, ge=1, description="training samples drawn at random, with replacement; null: each of them once"
-    )
-    test: Literal["own", "rest"] = Field(
-        default="own", description="own: the test samples of the data set; rest: all that draw has not drawn"
-    )
-    normalise: Literal["none", "range", "standard", "channels"] = Field(
-        default="none",
-        description="range: every feature from 0 to 1; standard: of mean 0 and standard deviation 1; channels: every channel",
-    )
-    normalise_targets: Literal["none", "range", "standard"] = Field(
-        default="none", description="the same for the targets of a regression"
-    )
-    normalise_over: Literal["train", "all"] = Field(
-        default="train", description="samples whose statistics normalise: those trained on, or all of the data set"
-    )
-    target_scale: Ratio = Field(default=1.0, gt=0, le=1e6, description="factor of a regression's targets, at last")
-    crop: int = Field(
-        default=0, ge=0, le=100, description="pixels of black around training images, which are cut out at random"
-    )
-    flip: bool = Field(default=False, description="every other training image is mirrored, at random")
-    train_noise: Ratio = Field(
-        default=0.0, ge=0, le=1000, description="standard deviation of noise on inputs, new whenever one is trained on"
-    )
-    test_noise: Ratio = Field(default=0.0, ge=0, le=1000, description="the same on test inputs, drawn once")
-    clamp: bool = Field(default=False, description="noisy inputs are cut off at 0 and 1")
-
-    @abstractmethod
-    def sizes(self) -> tuple[int, int]:
-        """Numbers in an input and in a target."""
-
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one input: ``(channels, height, width)`` of images, else ``(numbers,)``."""
-        return (self.sizes()[0],)
-
-    @abstractmethod
-    def samples(self) -> tuple[int, int]:
-        """Training and test samples of the data set, at most; the files themselves are not looked at."""
-
-    def regression(self) -> bool:
-        """Whether the targets are numbers, not classes."""
-        return False
-
-    def counts(self) -> tuple[int, int]:
-        """Training and test samples that are used, at most."""
-        train, test = self.samples()
-        pool = min(train, self.train_limit or train)
-        test = pool - 1 if self.test == "rest" else test
-        return self.draw or pool, min(test, self.test_limit or test)
-
-    def memory(self, dtype_bytes: int) -> int:
-        """Memory in bytes that the samples take, as read in single precision and as used."""
-        (inputs, outputs), samples = self.sizes(), sum(self.samples())
-        both = 4 + dtype_bytes
-        input_bytes = both if self.input_bytes is None else self.input_bytes
-        noisy = self.counts()[1] * inputs * both if self.test_noise else 0
-        # A class is a label and the place of its target.
-        return samples * (inputs * input_bytes + (outputs * both if self.regression() else 2 * 8)) + noisy
-
-    def contradictions(self, scenario: Scenario) -> list[Problem]:
-        problems = []
-        if len(self.shape()) != 3:
-            wanted = {"normalise": self.normalise == "channels", "crop": self.crop > 0, "flip": self.flip}
-            problems += [
-                Problem(key, f"{self.name} has no images of channels, height and width; leave it away")
-                for key, given in wanted.items()
-                if given
-            ]
-        if not self.regression():
-            wanted = {"normalise_targets": self.normalise_targets != "none", "target_scale": self.target_scale != 1}
-            problems += [
-                Problem(key, f"the targets of {self.name} are classes, not numbers; leave it away")
-                for key, given in wanted.items()
-                if given
-            ]
-        if self.normalise_over == "all" and self.normalise == self.normalise_targets == "none":
-            problems.append(Problem("normalise_over", "nothing is normalised; set normalise or normalise_targets, too"))
-        if self.test == "rest" and self.draw is None:
-            problems.append(Problem("test", "rest are the samples that draw has not drawn; set draw, too"))
-        if self.clamp and not (self.train_noise or self.test_noise):
-            problems.append(Problem("clamp", "there is no noise; set train_noise or test_noise, or leave it away"))
-        if self.clamp and self.normalise in ("standard", "channels"):
-            refusal = f"normalise: {self.normalise} takes inputs beyond 0 and 1; use range or none"
-            problems.append(Problem("clamp", refusal))
-        if scenario.network.loss == "cross_entropy" and (self.regression() or self.sizes()[1] == 1):
-            refusal = f"{self.name} has no output for each class, which network.loss: cross_entropy needs"
-            problems.append(Problem("name", refusal))
-        return problems
 
 
 class NeuronSettings(Settings):
