@@ -44,6 +44,8 @@ Rows = tuple[Tensor, Tensor]
 class BatchSettings(LearningSettings):
     """What every way of training has that updates the weights once for each batch, when it has settled."""
 
+    trains_together = True
+
     optimizer: Literal["sgd", "momentum", "adam", "pulses"] | None = Field(
         default=None, description="sgd, momentum and adam for ideal weights (default adam); pulses for physical cells"
     )
@@ -57,6 +59,12 @@ class BatchSettings(LearningSettings):
     rule: Annotated[str, NameIn(registry.plasticity)] | None = Field(
         default=None, description="plasticity rule; default: the neuron model's own"
     )
+
+    @property
+    def may_differ(self) -> frozenset[str]:
+        assert self.rule is not None
+        # A rule that is no sum of products asks for something else at another rate, not for more of it.
+        return frozenset(("rate", "bias_rate")) if registry.plasticity.get(self.rule).products else frozenset()
 
     def resolved(self, scenario: Scenario) -> Self:
         optimizer = self.optimizer or ("pulses" if scenario.synapse.written_by_pulses else "adam")

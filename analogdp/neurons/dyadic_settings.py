@@ -30,6 +30,10 @@ class DyadicSettings(NeuronSettings):
         default=ActivationSettings(name="relu"), description="transfer function of hidden compartments"
     )
 
+    @property
+    def may_differ(self) -> frozenset[str]:
+        return frozenset(("alpha", "beta"))
+
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         """A lognormal spread multiplies, so it cannot vary a gain that is nominally off."""
         gains = registry.neurons.get(self.model).nominal_gains(self.alpha)
@@ -59,6 +63,10 @@ class DualPropagationSettings(DyadicSettings):
         le=1000,
         description="the input is a linear dyad itself, whose asymmetry is so many times that of the layers; 0: it is clamped",
     )
+
+    @property
+    def may_differ(self) -> frozenset[str]:
+        return frozenset() if self.damping != "none" or self.input_strength else super().may_differ
 
     @property
     def sweeps(self) -> int:
