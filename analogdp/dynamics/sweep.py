@@ -47,6 +47,10 @@ class SweepSettings(ClockSettings):
         needed = 1 if self.order == "forward_backward" else 2 * (len(scenario.sizes) - 1)
         return self.model_copy(update={"sweeps": self.sweeps or max(needed, scenario.neuron.sweeps)})
 
+    @property
+    def same_for_all(self) -> bool:
+        return self.order == "random"
+
     def most_steps(self) -> int:
         """Sweeps of the longest settling."""
         assert self.sweeps is not None

@@ -46,6 +46,11 @@ class NeuronSettings(Settings):
     model: str
     tau: Time = Field(default=1e-6, gt=0, description="membrane time constant")
 
+    @property
+    def may_differ(self) -> frozenset[str]:
+        """The settings that chips may differ in which are simulated together."""
+        return frozenset()
+
 
 class SynapseSettings(Settings):
     """What every synapse model's section has."""
@@ -102,6 +107,11 @@ class ClockSettings(Settings, ABC):
     uses_tau: ClassVar[bool] = True
     """Whether neurons move with their membrane time constants."""
 
+    @property
+    def same_for_all(self) -> bool:
+        """Whether anything is drawn at random that all chips share which are simulated together."""
+        return False
+
     def buffer_bytes(self, scenario: Scenario, dtype_bytes: int) -> int:
         """Memory in bytes for messages that are on their way, on one chip."""
         return 0
@@ -126,12 +136,19 @@ class LearningSettings(Settings):
     """Whether a sample is presented in several phases, whose difference is learned from."""
     clamps_outputs: ClassVar[bool] = False
     """Whether labels are imposed on outputs, which then have no loss to lower."""
+    trains_together: ClassVar[bool] = False
+    """Whether several runs can be trained together, along the axis of chips."""
     nudging: ClassVar[float] = 0.5
     """Nudging strength of neurons that compare phases, unless the scenario says otherwise."""
 
     mode: str
     epochs: int = Field(default=10, ge=0, le=1_000_000, description="passes over the training set")
     batch: int = Field(default=32, ge=1, le=1_000_000, description="samples settled together")
+
+    @property
+    def may_differ(self) -> frozenset[str]:
+        """The settings that runs may differ in which are trained together; of a resolved section."""
+        return frozenset()
 
     def buffer_bytes(self, scenario: Scenario, dtype_bytes: int) -> int:
         """Memory in bytes for what is gathered between two updates, on one chip."""
