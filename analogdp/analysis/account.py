@@ -84,7 +84,7 @@ def account(network: Network, scenario: Scenario, dataset: Dataset, history: His
     clock: Clock = registry.clocks.get(scenario.dynamics.clock).build(scenario.dynamics)
     simulation = Simulation(network, clock, scenario.noise, tau=scenario.neuron.tau)
     data = dataset.to(network.device, network.dtype)
-    nudging = network.neurons[-1].beta
+    nudging = float(network.neurons[-1].beta)
     presentations = (
         _present(simulation, scenario, data.test_inputs, None, 0.0, None),
         _present(

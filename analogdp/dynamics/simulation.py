@@ -184,7 +184,7 @@ class Simulation:
         self,
         inputs: Tensor,
         label: Tensor | None = None,
-        nudging: float = 0.0,
+        nudging: float | Tensor = 0.0,
         stream: Stream | None = None,
         quiet: bool | None = None,
     ) -> None:
@@ -193,7 +193,7 @@ class Simulation:
         Args:
             inputs: ``(chips or 1, batch, in)``.
             label: wanted outputs ``(chips or 1, batch, out)`` to nudge towards, or None for a free network.
-            nudging: strength beta.
+            nudging: strength beta, a number or ``(chips, 1, 1)``.
             stream: where this batch's noise and a random clock's ticks are drawn; None for the same ticks every time.
             quiet: without noise; by default if there is no stream.
         """
@@ -212,7 +212,7 @@ class Simulation:
         work.field.clamp(inputs, label, nudging)
         self._restart()
 
-    def switch(self, inputs: Tensor, label: Tensor | None = None, nudging: float = 0.0) -> None:
+    def switch(self, inputs: Tensor, label: Tensor | None = None, nudging: float | Tensor = 0.0) -> None:
         """Clamp other samples, of the same number, to the network as it is: no rest, no new noise in time."""
         self._begin_reads()
         self._switched = True

@@ -25,7 +25,7 @@ SAMPLES, CHIPS = 4, 8
 
 
 def refuse_unstable_step(
-    clock: Clock, network: Network, inputs: Samples | Tensor, labels: Samples | Tensor, beta: float
+    clock: Clock, network: Network, inputs: Samples | Tensor, labels: Samples | Tensor, beta: float | Tensor
 ) -> None:
     """Refuse a time step at which small deviations from where the network settles would grow.
 

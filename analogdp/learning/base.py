@@ -73,7 +73,7 @@ class Epochs:
         return self.update // self.updates_per_epoch
 
     @property
-    def _beta(self) -> float:
+    def _beta(self) -> float | Tensor:
         return self.network.neurons[-1].beta
 
 
@@ -98,7 +98,7 @@ class SampleOrder:
         return self._order
 
 
-def calibrate(simulation: Simulation, dataset: TrainingData, beta: float) -> None:
+def calibrate(simulation: Simulation, dataset: TrainingData, beta: float | Tensor) -> None:
     """Show converters typical values: what a quietly settled batch, nudged by ``beta``, sends up and down."""
     network = simulation.network
     if not any(synapse.calibrated for synapse in named_synapses(network).values()):

@@ -76,7 +76,7 @@ class DatasetTogether:
         parts = zip(self.each, rows, stream.of_each_seed(), strict=True)
         shown = [own.training(chosen, own_stream) for own, chosen, own_stream in parts]
         inputs, targets = (torch.cat([own[part] for own in shown])[self.places] for part in range(2))
-        labels = [own for _, _, own in shown if own is not None]
+        labels = [right for _, _, right in shown if right is not None]
         return inputs, targets, torch.stack(labels)[self.places] if labels else None
 
     @staticmethod

@@ -66,7 +66,7 @@ class Field:
     def __init__(self, network: Network, batch: int) -> None:
         self.network = network
         self.layout = network.layout(batch)
-        self.nudging = 0.0
+        self.nudging: float | Tensor = 0.0
         # Copies, because what neurons draw for the presented samples is this field's own.
         self._neurons = list(map(copy, network.neurons))
         self.calm()
@@ -104,18 +104,18 @@ class Field:
             self._parts[key] = self.layout.compartment_views(flat)
         return self._parts[key]
 
-    def clamp(self, inputs: Tensor, label: Tensor | None, nudging: float) -> None:
+    def clamp(self, inputs: Tensor, label: Tensor | None, nudging: float | Tensor) -> None:
         """Present samples to a network at rest.
 
         Args:
             inputs: ``(chips or 1, batch, in)``.
             label: for nudged outputs, ``(chips or 1, batch, out)``.
-            nudging: strength.
+            nudging: strength, a number or ``(chips, 1, 1)``.
         """
         self.rest()
         self.switch(inputs, label, nudging)
 
-    def switch(self, inputs: Tensor, label: Tensor | None, nudging: float) -> None:
+    def switch(self, inputs: Tensor, label: Tensor | None, nudging: float | Tensor) -> None:
         """Present other samples to a network as it is; arguments as of :meth:`clamp`."""
         # Samples stay where they are, for steps that were captured as a graph.
         if self._samples is None or self._samples.shape != inputs.shape:

@@ -56,7 +56,7 @@ class NeuronModel(ABC):
             forward-backward sweep whose messages down are derivatives.
         starts_forward: whether samples find the network as a forward pass without messages from above leaves it, not at zero.
         cascaded: whether a compartment follows another one of its neuron, so that neurons that jump have to jump twice.
-        beta: nominal nudging strength while training.
+        beta: nominal nudging strength while training, a number or ``(chips, 1, 1)``.
         damping: how much of its state a layer keeps when it jumps, or None.
         input_gain: the clamped input x below these neurons becomes ``x + input_gain * W^T downward``; 0 leaves it as it is.
         jumps: whether what neurons do jumps at some drive or state, where there is no Jacobian.
@@ -69,7 +69,7 @@ class NeuronModel(ABC):
     batch_normalises: ClassVar[bool] = False
     starts_forward: ClassVar[bool] = False
     cascaded: ClassVar[bool] = False
-    beta: float
+    beta: float | Tensor
     damping: Damping | None = None
     input_gain: Tensor | float = 0.0
     jumps: bool = False

@@ -68,7 +68,7 @@ class Presentation:
         self.inputs, self.labels = data.train_inputs[:samples], data.train_targets[:samples]
         self.stream = Stream(scenario.seed, "verification", (chip,), self.network.device, self.network.dtype)
         self.clock: TimedClock = registry.clocks.get(scenario.dynamics.clock).build(scenario.dynamics)
-        self.beta = self.network.neurons[-1].beta
+        self.beta = float(self.network.neurons[-1].beta)
         self.layout = self.network.layout(len(self.inputs))
 
     def simulate(self) -> Trajectory:
