@@ -75,9 +75,9 @@ class DatasetTogether:
         """
         parts = zip(self.each, rows, stream.of_each_seed(), strict=True)
         shown = [own.training(chosen, own_stream) for own, chosen, own_stream in parts]
-        inputs, targets = (torch.cat([own[part] for own in shown])[self.places] for part in range(2))
-        labels = [right for _, _, right in shown if right is not None]
-        return inputs, targets, torch.stack(labels)[self.places] if labels else None
+        inputs, targets = torch.cat([own[0] for own in shown]), torch.cat([own[1] for own in shown])
+        labels = [own[2] for own in shown if own[2] is not None]
+        return inputs[self.places], targets[self.places], torch.stack(labels)[self.places] if labels else None
 
     @staticmethod
     def correct(outputs: Tensor, labels: Tensor) -> Tensor:

@@ -175,7 +175,7 @@ class EquilibriumPropagation(TwoPhaseTrainer):
 
     def phases(self, prediction: Tensor, label: Tensor) -> tuple[float, Sequence[Phase]]:
         assert isinstance(self.settings, EquilibriumPropagationSettings)
-        beta = self._beta
+        beta = float(self._beta)
         if self.settings.variant == "centred":
             return 0.0, [Phase(label, beta, 1 / (2 * beta)), Phase(label, -beta, -1 / (2 * beta))]
         signed = beta if self.settings.variant == "positive" else -beta
@@ -189,8 +189,9 @@ class CoupledLearning(TwoPhaseTrainer):
     Settings: ClassVar[type[BatchSettings]] = CoupledLearningSettings
 
     def phases(self, prediction: Tensor, label: Tensor) -> tuple[float, Sequence[Phase]]:
-        clamped = torch.lerp(prediction, label.expand_as(prediction), self._beta)
-        return -1 / self._beta, [Phase(clamped, 1.0, 1 / self._beta)]
+        beta = float(self._beta)
+        clamped = torch.lerp(prediction, label.expand_as(prediction), beta)
+        return -1 / beta, [Phase(clamped, 1.0, 1 / beta)]
 
 
 @registry.trainers.register("contrastive_hebbian_learning")
