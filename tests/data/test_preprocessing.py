@@ -11,6 +11,7 @@ from analogdp.data.digits import DigitsSettings
 from analogdp.data.preprocessing import prepared, statistics
 from analogdp.data.samples import Samples
 from analogdp.errors import InputError
+from analogdp.network import build
 from analogdp.scenario.schema import DataSettings, Scenario
 from analogdp.streams import Stream
 
@@ -231,3 +232,61 @@ def test_a_batch_of_more_samples_than_there_are_is_refused(mode):
         ValueError, match=r"learning.batch: 21 is more than there are training samples; allowed: 1 to 20"
     ):
         Scenario(**sections, learning={"mode": mode, "batch": 21})
+
+
+def trained(scenario, updates, chips=None, begun=None):
+    """A trainer after so many updates, of all chips or some, from its beginning or the tensors of another."""
+    trainer = registry.trainers.get(scenario.learning.mode)(
+        scenario, build(scenario, chips), data.load(scenario.data, 0)
+    )
+    if begun is not None:
+        trainer.restore(begun.tensors())
+    for _ in range(updates):
+        trainer.advance()
+    return trainer
+
+
+@pytest.fixture(params=["settle_then_update", "always_on"])
+def disturbed(request):
+    """Three chips that are trained on noisy, moved digits, seven samples at a time."""
+    return Scenario(
+        data={"name": "digits", "draw": 30, "crop": 1, "flip": True, "train_noise": 0.1, "normalise": "standard"},
+        network={"layers": (64, 5, 10)},
+        learning={"mode": request.param, "batch": 7},
+        chips=3,
+        run={"device": "cpu", "dtype": "float64"},
+    )
+
+
+def test_a_run_that_is_resumed_is_shown_the_same_bits(disturbed):
+    whole = trained(disturbed, 7)
+    resumed = trained(disturbed, 4, begun=trained(disturbed, 3))
+    for name, tensor in whole.tensors().items():
+        assert torch.equal(tensor, resumed.tensors()[name]), name
+
+
+def test_a_chip_is_shown_the_same_whichever_others_are_simulated(disturbed):
+    together, alone = trained(disturbed, 5), trained(disturbed, 5, chips=(1,))
+    for one, other in zip(together.network.synapses, alone.network.synapses, strict=True):
+        torch.testing.assert_close(one.weights[1], other.weights[0], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("keys", "kept", "expected"),
+    [
+        # 50 samples of 4 numbers and 1 target, each in single and in double precision.
+        ({}, None, 50 * (4 + 1) * 12),
+        ({}, 1, 50 * (4 + 12)),
+        ({}, 0, 50 * 12),
+        # The test samples with noise are floats, whatever the others are.
+        ({"test_noise": 0.1}, 0, 50 * 12 + 10 * 4 * 12),
+    ],
+    ids=str,
+)
+def test_memory_is_what_samples_are_kept_as(keys, kept, expected, monkeypatch):
+    monkeypatch.setattr(TableSettings, "input_bytes", kept)
+    assert TableSettings(**keys).memory(8) == expected
+
+
+def test_classes_take_memory_for_their_labels_only():
+    assert PicturesSettings().memory(4) == 50 * (60 * 8 + 16)
