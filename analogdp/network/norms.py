@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from analogdp.network.normalisation import EPSILON
 from analogdp.network.projections import Passage, Projection
 from analogdp.neurons.base import NeuronModel
 from analogdp.neurons.damping import Damping
@@ -20,11 +21,18 @@ FIRST_ITERATIONS, WARM_ITERATIONS = 50, 3
 
 
 def linear_part(projection: Projection, batch: int = 1) -> Passage:
-    """The passage of messages through the weights alone, as a read without noise and converters finds them now."""
-    wiring, synapse = projection.wiring, projection.synapse
+    """The passage of messages through the weights alone, as a read without noise and converters finds them now.
+
+    Normalisations are part of it, by their running statistics.
+    """
+    wiring, synapse, normal = projection.wiring, projection.synapse, projection.normalisation
     bare = Wiring(wiring.read, wiring.drives, kernel=wiring.kernel)
-    exact = synapse if synapse.exact else IdealSynapse(synapse.weights)
-    return Projection(bare, exact, None).passage(batch)
+    if normal is not None:
+        slope = normal.gain * torch.rsqrt(normal.variance + EPSILON)
+        synapse = IdealSynapse(synapse.weights * slope.unsqueeze(-1))
+    elif not synapse.exact:
+        synapse = IdealSynapse(synapse.weights)
+    return Projection(bare, synapse, None).passage(batch)
 
 
 def iterate(passage: Passage, direction: Tensor, times: int) -> Tensor:

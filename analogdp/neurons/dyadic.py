@@ -284,7 +284,7 @@ def _both(drive: Tensor, out: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
 class DualPropagation(Dyadic):
     """Dual propagation: s+ is pushed by alpha, s- pulled by 1 - alpha; the outputs solve proximal problems."""
 
-    Settings = DualPropagationSettings
+    Settings: ClassVar[type[DyadicSettings]] = DualPropagationSettings
     gain_formulas = ("alpha_now", "1 - alpha_now")
 
     @staticmethod
@@ -296,7 +296,7 @@ class DualPropagation(Dyadic):
 class DualPropagationTransposed(Dyadic):
     """DP-transposed: push and pull swapped, so that s_bar follows the forward activations."""
 
-    Settings = TransposedSettings
+    Settings: ClassVar[type[DyadicSettings]] = TransposedSettings
     gain_formulas = ("1 - alpha_now", "alpha_now")
 
     @staticmethod

@@ -69,7 +69,7 @@ class DualPropagationSettings(DyadicSettings):
         return frozenset() if self.damping != "none" or self.input_strength else super().may_differ
 
     @property
-    def sweeps(self) -> int:
+    def sweeps(self) -> int:  # type: ignore[override]
         return 1 if self.damping == "none" else SWEEPS
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
