@@ -19,10 +19,11 @@ class Diverged(RunError):
         time: that step in seconds since the samples were presented, or None for clocks without time.
         layer: the lowest such layer, 1 for the first hidden layer.
         chip: index of the first such chip.
+        place: of this chip along the axis of chips.
     """
 
-    def __init__(self, step: int, time: float | None, layer: int, chip: int) -> None:
-        self.step, self.time, self.layer, self.chip = step, time, layer, chip
+    def __init__(self, step: int, time: float | None, layer: int, chip: int, place: int = 0) -> None:
+        self.step, self.time, self.layer, self.chip, self.place = step, time, layer, chip, place
         when = f"step {step}" if time is None else f"{time:.3g} s (step {step})"
         super().__init__(
             f"the dynamics diverged: layer {layer} of chip {chip} passed {LARGEST_STATE:g} at {when} "
@@ -30,9 +31,9 @@ class Diverged(RunError):
             "model: dp_transposed, or smaller weights may help"
         )
 
-    def __reduce__(self) -> tuple[type[Diverged], tuple[int, float | None, int, int]]:
+    def __reduce__(self) -> tuple[type[Diverged], tuple[int, float | None, int, int, int]]:
         # Without it the error could not come back from a worker process.
-        return type(self), (self.step, self.time, self.layer, self.chip)
+        return type(self), (self.step, self.time, self.layer, self.chip, self.place)
 
 
 def is_bounded(state: Tensor) -> Tensor:

@@ -364,8 +364,9 @@ class Simulation:
             outside = left
         self.watcher = watcher
         layer = next(number for number, chips in enumerate(outside) if bool(chips.any()))
-        chip = self.network.chip_indices[int(outside[layer].int().argmax())]
-        raise Diverged(self.step, self.time if self.clock.timestep is not None else None, layer + 1, chip)
+        place = int(outside[layer].int().argmax())
+        time = self.time if self.clock.timestep is not None else None
+        raise Diverged(self.step, time, layer + 1, self.network.chip_indices[place], place)
 
     def _restart(self) -> None:
         work = self._workspace
