@@ -56,11 +56,17 @@ class _Workspace:
         self.residual = torch.empty(self.field.layout.chips, batch, device=network.device, dtype=network.dtype)
         # A chip stops when all its own samples have settled, whichever chips run beside it; alone it needs no copy.
         self.alone = self.field.layout.chips == 1
-        self.kept = Kept(self.layers, self.field.output_drive, self.messages)
+        # What lies between layers remembers slopes, which belong to the state.
+        by_chip = (self.field.layout.chips, -1)
+        self.slopes = tuple(part.view(by_chip) for own in self.field.passages for part in own.memory.values())
+        self.kept = Kept(self.layers, self.field.output_drive, self.messages, self.slopes)
         if not self.alone:
             drive, sent = torch.empty_like(self.field.output_drive), self.messages
             self.kept = Kept(
-                tuple(map(torch.empty_like, self.layers)), drive, None if sent is None else torch.empty_like(sent)
+                tuple(map(torch.empty_like, self.layers)),
+                drive,
+                None if sent is None else torch.empty_like(sent),
+                tuple(map(torch.empty_like, self.slopes)),
             )
 
     @property
@@ -83,6 +89,8 @@ class _Workspace:
             torch.where(chosen, present, kept, out=kept)
         if self.kept.messages is not None and self.messages is not None:
             torch.where(chips.view(1, -1, 1), self.messages, self.kept.messages, out=self.kept.messages)
+        for kept, present in zip(self.kept.slopes, self.slopes, strict=True):
+            torch.where(chips.view(-1, 1), present, kept, out=kept)
 
     def tensors(self) -> dict[str, Tensor]:
         """What the next step goes on from, by name."""
@@ -100,6 +108,7 @@ class Kept:
     layers: tuple[Tensor, ...]
     drive: Tensor
     messages: Tensor | None
+    slopes: tuple[Tensor, ...] = ()
 
 
 class Watcher(Protocol):
@@ -327,10 +336,11 @@ class Simulation:
         for name, tensor in self._workspace.tensors().items():
             tensor.copy_(tensors[name])
 
-    def _settling(
-        self, work: _Workspace, begin: int, chip_steps: Tensor, settled_after: Tensor | None
-    ) -> Settling:
+    def _settling(self, work: _Workspace, begin: int, chip_steps: Tensor, settled_after: Tensor | None) -> Settling:
         kept = work.kept
+        if not work.alone:
+            for slopes, own in zip(work.slopes, kept.slopes, strict=True):
+                slopes.copy_(own)
         prediction = work.field.prediction(kept.drive)
         return Settling(kept.layers, prediction, self.step - begin, chip_steps, settled_after, kept.messages)
 

@@ -95,6 +95,8 @@ class WeightUpdater:
         weights = (learner.synapse.parameter for learner in self._learners)
         self._weights = [weight for weight in weights if weight is not None]
         self._biases = [layer.bias for layer in network.layers if layer.bias is not None]
+        # Their gradients are left with them by the passages.
+        self._biases += network.normalisations.parameters()
         self._chips = _equal_stretches(list(zip(rates, bias_rates, strict=True)))
         # Torch has a rate for each of its parameters: those of chips with other rates are views.
         self._parts = [[_view(own, chips) for own in self._weights + self._biases] for chips in self._chips]

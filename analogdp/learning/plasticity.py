@@ -28,11 +28,13 @@ class PlasticityRule(ABC):
         polarities: the cells that each of a layer's updates is for.
         products: whether a weight change is a sum of products of signals and messages, whatever their number and sign; a rule
             that is not has one row for each sample (and position), whose signal is minus the gradient by the drive.
+        linear: whether a weight change is nothing but the mean of these products, whose sum may then be computed without rows.
         decays: whether a weight change takes shares of whole lines away.
     """
 
     polarities: ClassVar[tuple[Polarity, ...]] = ("both",)
     products: ClassVar[bool] = True
+    linear: ClassVar[bool] = False
     decays: ClassVar[bool] = False
 
     def __init__(self, rate: float, lines: Sequence[Tensor]) -> None:
@@ -86,6 +88,8 @@ class ContrastiveHebbian(PlasticityRule):
 
     Hoier & Zach 2024, Sec. 3.
     """
+
+    linear = True
 
     def updates(self, layer: int, signal: Tensor, below: Tensor, samples: int) -> tuple[LocalUpdate, ...]:
         return (LocalUpdate(post=signal / samples, pre=below),)

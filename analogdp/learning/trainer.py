@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field
@@ -28,17 +28,24 @@ from analogdp.learning.base import (
 from analogdp.learning.evaluation import Interval
 from analogdp.learning.optimizers import WeightUpdater
 from analogdp.learning.plasticity import make_rule, rule_contradictions
-from analogdp.network import Network
+from analogdp.network import Network, Passage
 from analogdp.network.feedback import named_synapses
 from analogdp.network.stacking import Replicas
 from analogdp.scenario.quantities import Ratio
 from analogdp.scenario.schema import LearningSettings, Scenario
 from analogdp.scenario.settings import NameIn
 from analogdp.streams import Stream
-from analogdp.synapses.base import UpdateReport
+from analogdp.synapses.base import LocalUpdate, UpdateReport
 
 Rows = tuple[Tensor, Tensor]
 """Signals of a layer's neurons and what these read from below, as rows for the weights between them."""
+
+
+class Sums(NamedTuple):
+    """What a linear rule needs of :data:`Rows`: sums of their products ``(chips, out, in)``, of signals ``(chips, 1, out)``."""
+
+    change: Tensor
+    drive: Tensor
 
 
 class BatchSettings(LearningSettings):
@@ -158,9 +165,7 @@ class Trainer(Epochs):
         self.simulation = Simulation(
             network, clock, scenario.noise, tau=scenario.neuron.tau, compiled=scenario.run.compile
         )
-        self._adversarial_step = (
-            settings.adversarial_step if isinstance(settings, SettleThenUpdateSettings) else 0.0
-        )
+        self._adversarial_step = settings.adversarial_step if isinstance(settings, SettleThenUpdateSettings) else 0.0
         runs = replicas or Replicas((scenario,))
         rates, bias_rates = zip(*runs.of_chips([rates_of(own) for own in runs.scenarios]), strict=True)
         self._rule = make_rule(settings.rule, settings.rate, network)
@@ -172,6 +177,7 @@ class Trainer(Epochs):
             settings.momentum or 0.0,
             scenario.feedback,
         )
+        self._summed = [self._rule.linear and own.convolves for own in network.projections]
         self._stream = Stream(runs.seed, "learning", network.chip_indices, network.device, network.dtype)
         self._interval = Interval(network.chips, network.device)
         self._order = SampleOrder(self._stream.child("order"), len(self.dataset.train_inputs))
@@ -234,13 +240,13 @@ class Trainer(Epochs):
     def _batch(self, epoch: int, batch: int) -> Tensor:
         return self._order.of(epoch)[..., batch * self.settings.batch : (batch + 1) * self.settings.batch]
 
-    def _settle(self, inputs: Tensor, targets: Tensor, stream: Stream) -> tuple[Settling, Sequence[Rows]]:
+    def _settle(self, inputs: Tensor, targets: Tensor, stream: Stream) -> tuple[Settling, Sequence[Rows | Sums]]:
         """How a batch settles, and what its weights are to learn from."""
         if self._adversarial_step:
             inputs = self._attacked(inputs, targets, stream)
         self.simulation.present(inputs, targets, self._beta, stream)
         settling = self.simulation.settle()
-        return settling, self._signals(inputs, settling)
+        return settling, self._sums(inputs, settling)
 
     def _attacked(self, inputs: Tensor, targets: Tensor, stream: Stream) -> Tensor:
         """Inputs moved along the gradient of their loss, as far as the lowest layer knows it, ``(chips, batch, in)``."""
@@ -249,23 +255,45 @@ class Trainer(Epochs):
         downhill = passage.down(self.network.neurons[0].learning_signal(state), None, None, None)
         return inputs - self._adversarial_step * downhill
 
-    def _signals(self, inputs: Tensor, settling: Settling) -> list[Rows]:
-        """The signals of each layer's neurons and what they read from below, as rows for their weights."""
+    def _shown(self, inputs: Tensor, settling: Settling) -> Iterator[tuple[Passage, Tensor, Tensor]]:
+        """Each passage with the signals of the neurons above it and what they read from below."""
         neurons = self.network.neurons
         inputs = inputs.expand(self.network.chips, -1, -1)
         messages = [self.simulation.field.moved(inputs, neurons[0].downward(settling.state[0]))]
         messages += [neuron.upward(state) for neuron, state in zip(neurons[:-1], settling.state[:-1], strict=True)]
         parts = zip(self.simulation.field.passages, neurons, settling.state, messages, strict=True)
-        return [passage.rows(neuron.learning_signal(state), below) for passage, neuron, state, below in parts]
+        for passage, neuron, state, below in parts:
+            yield passage, neuron.learning_signal(state), below
 
-    def _learn(self, signals: Sequence[Rows], samples: int, stream: Stream) -> UpdateReport | None:
-        """Change the weights by the rule for signals and messages, as rows; ``samples`` is what means are taken over."""
-        updates = [self._rule.updates(k, signal, below, samples) for k, (signal, below) in enumerate(signals)]
-        if self._rule.products:
-            drives = [own[0].post.sum(1, keepdim=True) for own in updates]
-        else:
-            drives = [signal.sum(1, keepdim=True) / samples for signal, _ in signals]
+    def _signals(self, inputs: Tensor, settling: Settling) -> list[Rows]:
+        """Signals and messages as rows for the weights of every layer."""
+        return [passage.rows(signal, below) for passage, signal, below in self._shown(inputs, settling)]
+
+    def _sums(self, inputs: Tensor, settling: Settling) -> list[Rows | Sums]:
+        """The same, summed up where rows would only be windows of images; what else is trained gets its gradients."""
+        found: list[Rows | Sums] = []
+        for summed, (passage, signal, below) in zip(self._summed, self._shown(inputs, settling), strict=True):
+            passage.learn(signal)
+            found.append(Sums(*passage.sums(signal, below)) if summed else passage.rows(signal, below))
+        return found
+
+    def _learn(self, signals: Sequence[Rows | Sums], samples: int, stream: Stream) -> UpdateReport | None:
+        """Change the weights by the rule for signals and messages; ``samples`` is what means are taken over."""
+        asked = [self._asked(k, own, samples) for k, own in enumerate(signals)]
+        updates, drives = [update for update, _ in asked], [drive for _, drive in asked]
         return self._updater.apply(updates, drives, stream.child("writing"))
+
+    def _asked(self, layer: int, signals: Rows | Sums, samples: int) -> tuple[tuple[LocalUpdate, ...], Tensor]:
+        """What a synapse is asked for, and the mean signal of its lines."""
+        if isinstance(signals, Sums):
+            lines = signals.drive.shape[-1]
+            # A matrix as outer products: one row for each line.
+            each = torch.eye(lines, device=signals.drive.device, dtype=signals.drive.dtype)
+            rows = each.expand(self.network.chips, -1, -1), signals.change
+            return self._rule.updates(layer, *rows, samples), signals.drive / samples
+        updates = self._rule.updates(layer, *signals, samples)
+        drive = updates[0].post if self._rule.products else signals[0] / samples
+        return updates, drive.sum(1, keepdim=True)
 
     def _pass_time(self, steps: Tensor, stream: Stream) -> None:
         """Let cells lose what they do not retain, while the samples of a batch settled one after the other."""

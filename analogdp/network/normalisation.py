@@ -58,14 +58,14 @@ class BatchNormalisation(nn.Module):
         return messages * _everywhere(self.gain * context["slope"])
 
     @torch.no_grad()
-    def learn(self, signals: Tensor, context: Context, samples: int) -> None:
+    def learn(self, signals: Tensor, context: Context) -> None:
         """Leave the gradients of gain and offset with them for an optimizer, and let running statistics follow the batch.
 
         Args:
             signals: minus the gradient of each sample's loss by what its drives were normalised to.
             context: of the drives, normalised together.
-            samples: over how many the mean is taken.
         """
+        samples = signals.shape[1]
         self.gain.grad = (signals * context["normal"]).sum((1, 3)) / -samples
         self.offset.grad = signals.sum((1, 3)) / -samples
         count = signals.shape[1] * signals.shape[3]

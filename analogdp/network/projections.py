@@ -67,7 +67,7 @@ class Passage:
         """What the weights are shown of messages from below and from above: rows, as of :meth:`rows`."""
         return below, above
 
-    def learn(self, signal: Tensor, samples: int) -> None:
+    def learn(self, signal: Tensor) -> None:
         """Let what is trained beside the weights have its gradients, from a signal of the neurons; nothing here."""
 
 
@@ -120,10 +120,10 @@ class ImagePassage(Passage):
         post, pre = self.rows(above, below)
         return pre, post
 
-    def learn(self, signal: Tensor, samples: int) -> None:
+    def learn(self, signal: Tensor) -> None:
         if self._normalisation is not None:
             own = self._drive_pool.back(self._images(signal, self._wiring.above), self._contexts["drive"])
-            self._normalisation.learn(self._by_line(own), self._contexts["normalisation"], samples)
+            self._normalisation.learn(self._by_line(own), self._contexts["normalisation"])
 
     def _up(
         self,
@@ -209,6 +209,11 @@ class Projection:
         if self.wiring.plain:
             return Passage(self.synapse, self.path)
         return ImagePassage(self.wiring, self.synapse, self.path, self.normalisation, batch)
+
+    @property
+    def convolves(self) -> bool:
+        """Whether sums of the rows of its windows are worth having, and enough to change the weights."""
+        return self.wiring.kernel is not None and not self.synapse.rowwise
 
     @property
     def noise_up(self) -> NoiseNumbers:

@@ -131,8 +131,8 @@ class Synapse(nn.Module, ABC):
         volatile: whether :meth:`relax` changes anything.
         calibrated: whether converters take their range from :meth:`calibrate`, which then wants to see typical values
             at the start and after every epoch.
-        exact: whether reads are products with :attr:`weights` and nothing else, and updates sums of outer products, so that both
-            may be computed in any other way that gives the same.
+        exact: whether reads are products with :attr:`weights` and nothing else, so that others may compute them.
+        rowwise: whether an update depends on each row of its factors, not only on the sum of their products.
         capturable: whether a read never looks at numbers on the host, so that it can be part of a CUDA graph.
         read_time: how many seconds a read integrates that has this synapse's noise, or None if reads have no noise or
             take no time; the dynamics scales the normal numbers of a read by sqrt(read_time / time step), so that a
@@ -145,6 +145,7 @@ class Synapse(nn.Module, ABC):
     volatile: bool = False
     calibrated: bool = False
     exact: ClassVar[bool] = False
+    rowwise: bool = False
     capturable: bool = True
     read_time: float | None = None
 

@@ -78,6 +78,7 @@ class Crossbar(Synapse):
         self.forward_noise = self.reader.noise_numbers(FORWARD)
         self.backward_noise = self.reader.noise_numbers(BACKWARD)
         self.volatile = self.device.volatile
+        self.rowwise = settings.write.accumulate == "sample"
         self.calibrated = self.reader.calibrated
         self.capturable = not settings.solves_at_reads(inputs, outputs)
         self.read_time = self.device.read_time

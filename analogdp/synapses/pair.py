@@ -55,6 +55,7 @@ class PairSynapse(Synapse):
 
     Settings: ClassVar[type[SynapseSettings]] = PairSettings
     effective: Tensor
+    exact = True
 
     def __init__(self, weights: Tensor, non_negative: bool = False) -> None:
         chips, outputs, inputs = weights.shape
