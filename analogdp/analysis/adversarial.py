@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
@@ -11,15 +9,13 @@ from analogdp.analysis.gradients import forward, in_batches, input_gradients
 from analogdp.data import Dataset
 from analogdp.errors import InputError
 from analogdp.network import Network
+from analogdp.scenario.measure import STRETCH, Attack
 from analogdp.streams import Stream
 
-Attack = Literal["fgsm", "pgd"]
 Bounds = tuple[float, float] | None
 """Between which inputs stay, as brightness from 0 to 1."""
 
 USUAL_STEPS = 10
-STRETCH = 2.5
-"""Way of all steps of projected gradient descent over the strength: they may reach the border and turn (Madry et al. 2018)."""
 
 
 def fgsm(network: Network, inputs: Tensor, targets: Tensor, strength: float, bounds: Bounds = None) -> Tensor:
