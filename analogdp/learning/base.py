@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from analogdp.network import Network
 from analogdp.network.feedback import named_synapses
 from analogdp.scenario.schema import LearningSettings
 from analogdp.streams import Stream
+from analogdp.synapses.base import LocalUpdate
 
 CALIBRATION_SAMPLES = 64
 
@@ -24,6 +25,10 @@ TrainingData = Dataset | DatasetTogether
 
 Watch = Callable[[int], Watcher | None]
 """Who watches the presentation after so many weight updates, if anybody does."""
+
+
+Witness = Callable[[int, Tensor, Tensor, Sequence[Sequence[LocalUpdate]]], None]
+"""Who sees, after so many weight updates, a batch of inputs and targets and what each synapse is asked for, at rate 1."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,10 @@ class Epochs:
         network, dataset: what is trained on what.
         settings: epochs and batch size.
         update: weight updates done.
+        witness: who sees what weights are asked for before they change, or None.
     """
 
+    witness: Witness | None = None
     network: Network
     dataset: TrainingData
     settings: LearningSettings

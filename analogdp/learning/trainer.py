@@ -281,6 +281,8 @@ class Trainer(Epochs):
         """Change the weights by the rule for signals and messages; ``samples`` is what means are taken over."""
         asked = [self._asked(k, own, samples) for k, own in enumerate(signals)]
         updates, drives = [update for update, _ in asked], [drive for _, drive in asked]
+        if self.witness is not None:
+            self.witness(self.update, *self.simulation.field.presented, updates)
         return self._updater.apply(updates, drives, stream.child("writing"))
 
     def _asked(self, layer: int, signals: Rows | Sums, samples: int) -> tuple[tuple[LocalUpdate, ...], Tensor]:

@@ -177,6 +177,13 @@ class Field:
         return place, self._label is None, self.nudging, self.live, modes
 
     @property
+    def presented(self) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of the samples, ``(chips, batch, ...)``; only of samples that have labels."""
+        assert self._inputs is not None, "clamp() comes first"
+        assert self._label is not None, "free networks have no labels"
+        return self._inputs, self._label
+
+    @property
     def output_drive(self) -> Tensor:
         """Bottom-up drive of the output layer, ``(chips, batch, out)``; overwritten by the next evaluation."""
         return self._drive[self._last]

@@ -23,6 +23,8 @@ JOURNAL = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 CONDUCTANCES = "conductances.h5"
 RECORDINGS = "recordings.h5"
+ALIGNMENT = "alignment.parquet"
+ALIGNMENT_JOURNAL = "alignment.jsonl"
 ENERGY = "energy.json"
 AGING = "aging.json"
 SPOOLS = ".recordings"
@@ -125,6 +127,16 @@ class RunDirectory:
     def recordings(self) -> Path:
         """The traces, once the run has ended, if the scenario records any."""
         return self.path / RECORDINGS
+
+    @property
+    def alignment(self) -> Path:
+        """Angles to backpropagation as a table, once the run has ended, if the scenario measures them."""
+        return self.path / ALIGNMENT
+
+    @property
+    def alignment_journal(self) -> Path:
+        """These angles so far, appended while running."""
+        return self.path / ALIGNMENT_JOURNAL
 
     @property
     def energy(self) -> Path:

@@ -19,6 +19,7 @@ from analogdp.scenario.architectures import Layers, known, layers_of
 from analogdp.scenario.data import DataSettings as DataSettings
 from analogdp.scenario.energy import EnergySettings
 from analogdp.scenario.layers import AnyLayer, ImageShape, LayerSettings
+from analogdp.scenario.measure import MeasureSettings
 from analogdp.scenario.mismatch import MismatchSettings
 from analogdp.scenario.noise import NoiseSettings
 from analogdp.scenario.quantities import Ratio, Time
@@ -389,6 +390,7 @@ class Scenario(Settings):
         default=("hdf5",), description="formats that the trained conductances are written in"
     )
     record: tuple[RecordSettings, ...] = Field(default=(), description="traces kept in recordings.h5")
+    measure: MeasureSettings = MeasureSettings()
     energy: EnergySettings = EnergySettings()
     run: RunSettings = RunSettings()
 
