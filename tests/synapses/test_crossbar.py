@@ -129,6 +129,40 @@ def test_only_the_cells_that_a_rule_writes_decay(polarity: Any, cell: int) -> No
     assert not crossbar.write_counts[:, 1 - cell].any()
 
 
+@pytest.mark.parametrize(
+    ("pair", "accumulate"), [("balanced", "batch"), ("balanced", "sample"), ("one_sided", "batch")]
+)
+@pytest.mark.parametrize(("polarity", "sign"), [("plus", 1), ("minus", -1)])
+def test_the_share_that_one_polarity_loses_is_of_what_its_own_cells_add_to_the_weight(
+    polarity: Any, sign: int, pair: Any, accumulate: str
+) -> None:
+    """Of W = W+ - W-, the plus cells make (1 - decay) W+ + change, the minus cells (1 - decay) W- - change."""
+    write = {"rounding": "nearest", "accumulate": accumulate}
+    crossbar, update = build(WEIGHTS, pair=pair, write=write), small_update()
+    crossbar.apply_update(update._replace(polarity="minus"), STREAM.at(0))
+    before, targets = crossbar.conductances(), crossbar.target_weights.clone()
+    cells, others = (before.plus, before.minus) if sign > 0 else (before.minus, before.plus)
+    held, rest = (sign * before.scale * (own - crossbar.mapping.resting) for own in (cells, others))
+    decay = torch.tensor([0.5, 0.0, 0.1, 1.0, 0.0], dtype=torch.float64).expand(2, -1)
+    crossbar.apply_update(update._replace(polarity=polarity, decay=decay), STREAM.at(1))
+    change = torch.bmm(update.post.mT, update.pre)
+    kept = (1 - decay[..., None]) * held + change
+    if pair == "one_sided":
+        kept = (sign * kept).clamp(min=0) * sign
+    # Raised and lowered by whole pulses, one after the other where samples are accumulated.
+    torch.testing.assert_close(crossbar.weights, kept - rest, rtol=0, atol=0.0035)
+    torch.testing.assert_close(crossbar.target_weights, targets - decay[..., None] * held + change)
+
+
+def test_transfers_and_refreshes_wait_for_the_second_half_of_an_update() -> None:
+    transfer = {"devices": "transfer", "transfer": {"every": 1, "lines": 8}}
+    crossbar = build(WEIGHTS, pair="balanced", unit={"devices": 2}, write=transfer)
+    crossbar.apply_update(small_update()._replace(polarity="plus"), STREAM.at(0))
+    assert not crossbar.write_counts[:, [1, 3]].any()
+    crossbar.apply_update(small_update()._replace(polarity="minus"), STREAM.at(0))
+    assert crossbar.write_counts[:, 1].any()
+
+
 def test_cells_that_are_written_continuously_stop_when_the_time_is_over() -> None:
     pulse = {"up": 1.0, "down": -1.0, "width": 5e-4}
     device = {"card": "ion_drift_tio2", "rate_spread": 0, "cycle_noise": 0, "write_pulse": pulse}
