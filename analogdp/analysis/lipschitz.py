@@ -109,4 +109,5 @@ def _jacobian_norms(network: Network, inputs: Tensor) -> Tensor:
         (ahead,) = torch.autograd.grad(linear, probe, direction, retain_graph=True)
         (direction,) = torch.autograd.grad(outputs, shown, ahead, retain_graph=True)
         length = direction.norm(dim=-1, keepdim=True)
-    return length.squeeze(-1).sqrt()
+    norms: Tensor = length.squeeze(-1).sqrt()
+    return norms
