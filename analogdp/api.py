@@ -42,6 +42,7 @@ from analogdp.runs import (
 )
 from analogdp.runs.directory import MANIFEST, PLOTS, SCENARIO
 from analogdp.runs.manifest import now
+from analogdp.runs.measured import MeasuredLearner
 from analogdp.runs.recorder import Recorder
 from analogdp.runs.recordings import Recording, read_recordings
 from analogdp.scenario import Scenario, dump_scenario, load_scenario
@@ -124,6 +125,14 @@ class Result:
             InputError: the run has not ended yet, or the file is damaged.
         """
         return read_recordings(self._run.recordings) if self.scenario.record else []
+
+    @cached_property
+    def alignment(self) -> list[Row]:
+        """Angles between wanted weight changes and minus the gradient: ``update``, ``chip``, ``layer``, ``angle`` in degrees.
+
+        One row for each measured batch, layer of weights (1 is the lowest) and chip; none unless the scenario measures them.
+        """
+        return Journal(self._run.alignment_journal).rows()
 
     @cached_property
     def energy(self) -> EnergyReport | None:
@@ -296,7 +305,11 @@ def _record(made: RunDirectory, files: Iterable[Path]) -> None:
 def _carry_out(
     made: RunDirectory, scenario: Scenario, trainer: Learner, network: Network, data: Dataset, observer: Observer
 ) -> Result:
+    learner = MeasuredLearner(trainer, scenario, network, data, made)
+
     def export() -> list[Path]:
+        if learner.angles is not None:
+            learner.angles.write()
         _write_account(made, scenario, trainer, network, data)
         written = (registry.exporters.get(name)(network, scenario, made.path) for name in scenario.export)
         return [path for path in written if path is not None]
@@ -305,7 +318,7 @@ def _carry_out(
         write_report(made.path)
 
     recorder = Recorder.of(scenario, network, trainer.updates_per_epoch, made.spools)
-    execute(made, trainer, scenario.run.checkpoint_every, observer, Products(export, report), recorder)
+    execute(made, learner, scenario.run.checkpoint_every, observer, Products(export, report), recorder)
     return Result(made, scenario, network)
 
 
