@@ -63,8 +63,8 @@ class Presentation:
 
     Attributes:
         schedule: of a sample, on average.
-        up: into every synapse, ``(chips, batch, in)``.
-        down: from every layer to the one below, ``(chips, batch, out)``.
+        up: what every synapse is shown from below, ``(chips, rows, in)``: a row for each sample and position.
+        down: what it is shown from above, ``(chips, rows, out)``.
     """
 
     schedule: Schedule
@@ -123,14 +123,21 @@ def _present(
     pairs = list(zip(network.neurons, settling.state, strict=True))
     up = (inputs.expand(network.chips, -1, -1), *(neuron.upward(state) for neuron, state in pairs[:-1]))
     down = tuple(neuron.downward(state) for neuron, state in pairs)
+    shown = [passage.inputs(*messages) for passage, *messages in zip(simulation.field.passages, up, down, strict=True)]
+    up, down = zip(*shown, strict=True)
     taken = _mean_steps(settling) if steps is None else steps
     live, per_step = scenario.synapse.noisy_reads, scenario.dynamics.evaluations() / clock.steps
     if clock.timestep is None:
         assert scenario.energy.read_time is not None
-        schedule = Schedule.in_sweeps(taken, scenario.energy.read_time, len(network.layers), live)
+        schedule = Schedule.in_sweeps(taken, scenario.energy.read_time, _positions(network), live)
     else:
         schedule = Schedule.in_time(taken, clock.timestep, per_step, live)
     return Presentation(schedule, up, down)
+
+
+def _positions(network: Network) -> list[int]:
+    """How often each synapse is read for a sample."""
+    return [own.wiring.positions for own in network.projections]
 
 
 def _mean_steps(settling: Settling) -> float:
@@ -178,7 +185,11 @@ def _reads(network: Network, scenario: Scenario, presentations: Both, history: H
     voltage, pair = scenario.energy.read_voltage, str(crossbar.pair)
     wires = ", as if wires had no resistance" if getattr(crossbar, "wires", None) else ""
     clock = "while samples settle" if scenario.dynamics.has_time else f"for {scenario.energy.read_time:g} s each"
-    assumption = f"{voltage:g} V for a message of 1, {clock}, messages as at rest and before converters{wires}"
+    positions = _positions(network)
+    copies = ""
+    if max(positions) > 1:
+        copies = ", a crossbar for each position" if scenario.dynamics.has_time else ", one position after the other"
+    assumption = f"{voltage:g} V for a message of 1, {clock}{copies}, messages as at rest and before converters{wires}"
     for name, downward in (("reads, bottom-up", False), ("reads, top-down", True)):
         energies = [0.0, 0.0]
         for place, (synapse, number, transposed) in enumerate(_ways(network)):
@@ -190,7 +201,8 @@ def _reads(network: Network, scenario: Scenario, presentations: Both, history: H
             for which, shown in enumerate(presentations):
                 messages = shown.down[number] if downward else shown.up[number]
                 reading = shown.schedule.reading[0 if number == 0 else 1]
-                energies[which] += float(read_power(messages, lines, voltage).mean()) * reading
+                power = float(read_power(messages, lines, voltage).mean()) * positions[number]
+                energies[which] += power * reading
         yield _part(name, assumption, (energies[0], energies[1]), None if downward else times, history)
 
 
@@ -222,7 +234,8 @@ def _conversions(network: Network, tile: tuple[int, int] | None, schedule: Sched
     for place, (synapse, number, transposed) in enumerate(_ways(network)):
         lines = (synapse.outputs, synapse.inputs) if transposed else (synapse.inputs, synapse.outputs)
         most = None if tile is None else tile[1 if transposed else 0]
-        total += conversions(*lines, most)[which] * (schedule.input_reads if place == number == 0 else schedule.reads)
+        reads = (schedule.input_reads if place == number == 0 else schedule.reads) * _positions(network)[number]
+        total += conversions(*lines, most)[which] * reads
     return total
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,10 +64,10 @@ class Schedule:
 
     Attributes:
         duration: seconds.
-        input_reads: of the clamped input.
-        reads: of every other synapse, in each direction.
+        input_reads: of each position of the clamped input.
+        reads: of each position of every other synapse, in each direction.
         rounds: conversions one after the other; those of lines and of layers that read at once are one.
-        reading: seconds for which each synapse conducts in each direction: the first, and all others.
+        reading: seconds for which each synapse conducts in each direction for a position: the first, and all others.
     """
 
     duration: float
@@ -77,13 +78,21 @@ class Schedule:
 
     @classmethod
     def in_time(cls, steps: float, timestep: float, evaluations: float, input_at_every_step: bool) -> Schedule:
-        """Of a clock with a time: lines conduct all the time; ``evaluations`` of a step are what converters sample."""
+        """Of a clock with a time: lines conduct all the time; ``evaluations`` of a step are what converters sample.
+
+        A convolution has a crossbar for each position of its window.
+        """
         duration, reads = steps * timestep, steps * evaluations
         return cls(duration, reads if input_at_every_step else 1, reads, reads, (duration, duration))
 
     @classmethod
-    def in_sweeps(cls, sweeps: float, read_time: float, layers: int, input_at_every_step: bool) -> Schedule:
-        """Of sweeps: the synapses above the first are read up and down in every sweep, one read after the other."""
+    def in_sweeps(
+        cls, sweeps: float, read_time: float, positions: Sequence[int], input_at_every_step: bool
+    ) -> Schedule:
+        """Of sweeps: the synapses above the first are read up and down in every sweep, one read after the other.
+
+        ``positions`` is how many reads each synapse takes: that of a convolution one for each window.
+        """
         first = sweeps if input_at_every_step else 1
-        rounds = first + 2 * (layers - 1) * sweeps
+        rounds = first * positions[0] + 2 * sum(positions[1:]) * sweeps
         return cls(rounds * read_time, first, sweeps, rounds, (first * read_time, sweeps * read_time))

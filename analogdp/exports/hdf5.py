@@ -5,13 +5,19 @@ The layout of a file (format version 1); ``read_conductances`` of :mod:`analogdp
     /                                attributes: format, format_version, name, layers, chips, versions (JSON),
                                      conventions
     /scenario                        the resolved scenario, YAML text
-    /biases/<k>                      (chips, units): resting drives of the neurons above synapse k; absent without
+    /biases/<k>                      (chips, bit lines): resting drives of the neurons above synapse k, one for each channel of
+                                     a convolution; absent without
+    /normalisations/<k>              there where the drives of synapse k are normalised over batches
+        gain, offset, mean, variance (chips, bit lines): the drive is gain * (x - mean) / sqrt(variance + 1e-5) + offset
     /synapses/<k>                    joins layer k to layer k+1. Attributes: word_lines, bit_lines, tile_word_lines,
                                      tile_bit_lines (the largest tile), tile_rows, tile_columns (the grid of tiles),
                                      scale (weight per siemens), conductance_low, conductance_high (siemens); shares of
                                      the devices of a unit in its current, where several make up a cell; where lines have
                                      resistance, word_line_resistance and bit_line_resistance between two cells,
-                                     source_resistance and sense_resistance (ohms)
+                                     source_resistance and sense_resistance (ohms); in networks of images what
+                                     :mod:`analogdp.exports.geometry` writes: shape_below, shape_read, shape_drives,
+                                     shape_above, normalised, kernel_channels, kernel_size, kernel_stride, kernel_padding,
+                                     activity_pool_kind, activity_pool_size, activity_pool_stride, the same of drive_pool
     /synapses/<k>/device_card        the resolved device card, JSON text
     /synapses/<k>/chip_<c>/tile_<i>_<j>
                                      one physical array of differential pairs. Attributes: first_word_line,
@@ -52,12 +58,14 @@ import numpy as np
 
 from analogdp import __version__, registry
 from analogdp.errors import InputError
+from analogdp.exports.geometry import write_geometry
 from analogdp.exports.programming import write_programming
 from analogdp.exports.storage import physical, plain, write_array, write_text
 from analogdp.files import atomic_path
 from analogdp.network import Network
 from analogdp.scenario.loading import dump_scenario
 from analogdp.scenario.schema import Scenario
+from analogdp.scenario.wiring import Wiring
 from analogdp.synapses import ConductanceTable, CrossbarSettings
 
 FORMAT = "analogdp conductances"
@@ -98,13 +106,13 @@ def has_cells(network: Network) -> bool:
     return any(True for _ in _tables(network))
 
 
-def _tables(network: Network) -> Iterator[tuple[str, ConductanceTable]]:
-    """The crossbars that have cells, one after the other, with the group that they go to."""
+def _tables(network: Network) -> Iterator[tuple[str, ConductanceTable, Wiring]]:
+    """The crossbars that have cells, one after the other, with the group that they go to and what lies around them."""
     for kind, synapses in ((UPWARD, network.synapses), (DOWNWARD, network.feedback_paths)):
         for number, synapse in enumerate(synapses):
             table = None if synapse is None else synapse.conductances()
             if table is not None:
-                yield f"{kind}/{number}", table
+                yield f"{kind}/{number}", table, network.projections[number].wiring
 
 
 def write_conductances(path: Path, network: Network, scenario: Scenario) -> Path:
@@ -122,8 +130,10 @@ def write_conductances(path: Path, network: Network, scenario: Scenario) -> Path
         raise InputError(f"{path}: there are no conductances to write: the weights are ideal; use 'synapse: crossbar'")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         _write_header(file, network, scenario)
-        for name, table in _tables(network):
-            _write_synapse(file.create_group(name), table, network.chip_indices, scenario)
+        for name, table, wiring in _tables(network):
+            group = file.create_group(name)
+            write_geometry(group, wiring)
+            _write_synapse(group, table, network.chip_indices, scenario)
     return path
 
 
@@ -146,6 +156,9 @@ def _write_header(file: h5py.File, network: Network, scenario: Scenario) -> None
         if layer.bias is not None:
             biases = plain(layer.bias.reshape(network.chips, -1))
             write_array(file, f"biases/{number}", biases, "network units")
+    for place, normalisation in network.normalisations.items():
+        for name, values in normalisation.state_dict().items():
+            write_array(file, f"normalisations/{place}/{name}", plain(values), "network units")
 
 
 def _write_synapse(group: h5py.Group, table: ConductanceTable, chips: tuple[int, ...], scenario: Scenario) -> None:

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analogdp.errors import InputError
+from analogdp.exports.geometry import read_geometry
 from analogdp.exports.hdf5 import DEVICES, DOWNWARD, FORMAT, FORMAT_VERSION, RESISTANCES, UNITS, UPWARD
 from analogdp.exports.programming import Programming, read_programming
 from analogdp.files import check_format
+from analogdp.scenario.wiring import Wiring
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
@@ -76,7 +78,7 @@ class CrossbarConductances:
         scale: weight per siemens.
         low, high: nominal conductance range in siemens.
         tile: word lines and bit lines of the largest tile.
-        biases: resting drives ``(chips, bit lines)`` of the neurons driven, or None.
+        biases: resting drives ``(chips, bit lines)`` of the neurons driven, one for each channel of a convolution, or None.
         card: the resolved device card.
         downward: whether it carries messages down instead, from layer ``layer + 1`` to layer ``layer``.
         shares: of each device in the current of its cell.
@@ -84,6 +86,7 @@ class CrossbarConductances:
             None where a cell is one device, or the minus cells are a reference.
         resistances: of the lines, or None if they have none.
         programming: what programming the initial weights took, or None if they were put in place exactly.
+        wiring: the images, kernel and pools around the weights, or None if these join every unit with every unit.
     """
 
     layer: int
@@ -106,11 +109,25 @@ class CrossbarConductances:
     minus_devices: Floats | None = None
     resistances: LineResistances | None = None
     programming: Programming | None = None
+    wiring: Wiring | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         """Word lines and bit lines."""
         return self.plus.shape[1], self.plus.shape[2]
+
+    @property
+    def kernels(self) -> Floats:
+        """The weights of a convolution as torch has them, ``(chips, channels above, channels below, size, size)``.
+
+        Raises:
+            InputError: this is no convolution.
+        """
+        kernel = None if self.wiring is None else self.wiring.kernel
+        if kernel is None:
+            raise InputError(f"layer {self.layer} is no convolution; its weights are a matrix: weights")
+        matrix = self.weights if self.downward else self.weights.swapaxes(1, 2)
+        return matrix.reshape(len(self.chips), kernel.channels, -1, kernel.size, kernel.size)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -272,6 +289,7 @@ def _read_crossbar(
         shares=tuple(float(share) for share in attributes.get("shares", (1.0,))),
         resistances=_resistances(attributes),
         programming=read_programming(group, indices, shape),
+        wiring=read_geometry(attributes),
     )
 
 

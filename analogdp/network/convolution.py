@@ -12,11 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, fold, pad
 
-from analogdp.scenario.wiring import Kernel, Wiring
+from analogdp.scenario.wiring import MOST_NUMBERS, Kernel, Wiring
 from analogdp.synapses.base import NoiseNumbers, Synapse
-
-MOST_NUMBERS = 2**26
-"""In all windows that are written out at once, over all chips: 256 MB in single precision."""
 
 Read = Callable[[Tensor, Tensor | None], Tensor]
 """``read(rows, noise)``: what a synapse makes of rows ``(chips, rows, lines in)``, with its normal numbers."""

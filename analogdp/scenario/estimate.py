@@ -16,7 +16,7 @@ from analogdp import registry
 from analogdp.errors import InputError
 from analogdp.scenario.schema import Scenario
 from analogdp.scenario.threads import computing_with, threads_for
-from analogdp.scenario.wiring import Wiring
+from analogdp.scenario.wiring import MOST_NUMBERS, Wiring
 
 # Figures of the simulator, rounded up; what an estimate needs is the order of magnitude.
 STATE_COPIES = 8
@@ -26,7 +26,9 @@ TEST_BATCH = 256
 NOISE_BLOCK = 2**17
 """Numbers that each source of noise draws ahead, for each chip."""
 WINDOW_COPIES = 3
-"""Copies of all windows of a convolution's images: as read, and for an update."""
+"""Copies of windows of images that are written out: as read, as converted, and for an update."""
+IMAGE_COPIES = 6
+"""Numbers that lie between two layers of images: as they come and go, and what pools remember."""
 STATE_PASSES = 20
 """Elementwise passes over the state that an evaluation of the target takes beside its products."""
 NOISE_PASSES = 20
@@ -86,6 +88,7 @@ def refuse_if_too_large(scenario: Scenario) -> None:
 _REMEDIES = {
     "weights": "network.layers or chips",
     "states": "network.layers, learning.batch or chips",
+    "images between layers": "learning.batch, network.layers or chips",
     "windows of images": "learning.batch, network.layers or chips",
     "noise": "chips",
     "data": "the data set",
@@ -105,7 +108,7 @@ def memory_parts(scenario: Scenario) -> dict[str, int]:
     sources = 2 + 2 * (len(layers) - 1)
     noisy = scenario.noise.membrane or scenario.noise.nudging or scenario.synapse.model != "ideal"
     path, wirings = scenario.feedback, scenario.wirings
-    windows = sum(wiring.fan_in * wiring.positions for wiring in wirings if wiring.kernel)
+    between = sum(prod(own.read) + prod(own.drives) for own in wirings if not own.plain)
     upward, downward = (sum(own.fan_in * own.lines for own in wirings) for wirings in (wirings, wirings[1:]))
     weights = upward * (held + learned)
     if path.separate:
@@ -113,13 +116,29 @@ def memory_parts(scenario: Scenario) -> dict[str, int]:
     return {
         "weights": weights * chips,
         "states": sum(layers) * rows * chips * compartments * STATE_COPIES * number,
-        "windows of images": windows * rows * chips * WINDOW_COPIES * number,
+        "images between layers": between * rows * chips * IMAGE_COPIES * number,
+        "windows of images": _windows(scenario) * WINDOW_COPIES * number,
         "noise": NOISE_BLOCK * sources * chips * number if noisy else 0,
         "data": scenario.data.memory(number),
         "messages on their way": scenario.dynamics.buffer_bytes(scenario, number) * chips,
         "what is gathered for a write": scenario.learning.buffer_bytes(scenario, number) * chips,
         "the program": WHOLE_PROCESS,
     }
+
+
+def _windows(scenario: Scenario) -> int:
+    """Numbers in the windows of images that are written out at the same time.
+
+    Exact weights are convolved without. Others read some windows at a time; but where a weight change is more than a sum of
+    products, it takes all windows of a batch, layer after layer.
+    """
+    chips, batch = len(scenario.simulated_chips), scenario.learning.batch
+    sizes = [own.fan_in * own.positions * chips for own in scenario.wirings if own.kernel]
+    read = 0 if registry.synapses.get(scenario.synapse.model).exact else max(sizes, default=0) * max(batch, TEST_BATCH)
+    rule = registry.plasticity.get(getattr(scenario.learning, "rule", None) or "contrastive_hebbian")
+    write = getattr(scenario.synapse, "write", None)
+    summed = rule.linear and (write is None or write.accumulate == "batch")
+    return min(read, MOST_NUMBERS) + (0 if summed else sum(sizes) * batch)
 
 
 def available_memory(device: str) -> int:
@@ -180,6 +199,8 @@ def _evaluation_seconds(scenario: Scenario, batch: int) -> float:
     rows = len(scenario.simulated_chips) * batch
     passes = STATE_PASSES + (NOISE_PASSES if scenario.noise.membrane else 0) + 2 * scenario.synapse.read_passes()
     chips, wirings = len(scenario.simulated_chips), scenario.wirings
+    exact = registry.synapses.get(scenario.synapse.model).exact
+    windows = 0 if exact else sum(own.fan_in * own.positions for own in wirings if own.kernel)
     products = [2 * _measure_product(chips, batch * own.positions, own.fan_in, own.lines) for own in wirings[1:]]
     solving = sum(
         2
@@ -187,7 +208,8 @@ def _evaluation_seconds(scenario: Scenario, batch: int) -> float:
         * _measure_pass(rows * own.positions * own.fan_in * own.lines)
         for own in wirings
     )
-    return sum(products) + solving + sum(passes * _measure_pass(2 * rows * own.outputs) for own in wirings)
+    unrolling = 2 * _measure_pass(rows * windows) if windows else 0.0
+    return sum(products) + unrolling + solving + sum(passes * _measure_pass(2 * rows * own.outputs) for own in wirings)
 
 
 def _measure_product(chips: int, batch: int, inputs: int, outputs: int) -> float:

@@ -241,7 +241,22 @@ class NetworkSettings(Settings):
         ]
         if not problems and len(shape) == len(wirings[0].below) == 3 and shape != wirings[0].below:
             problems.append(Problem("layers.0", f"{layers[0]} is not the shape of {data.name}, {ImageShape(*shape)}"))
-        return problems
+        refusal = self._why_not_normalised(scenario)
+        places = [place for place, wiring in enumerate(wirings, start=1) if wiring.normalised]
+        return problems + [Problem(f"layers.{place}.normalise", refusal) for place in places if refusal]
+
+    @staticmethod
+    def _why_not_normalised(scenario: Scenario) -> str | None:
+        """The reason why drives cannot be normalised over a batch, or None if they can."""
+        model = scenario.neuron.model
+        if not registry.neurons.get(model).batch_normalises:
+            able = [name for name in registry.neurons.names() if registry.neurons.get(name).batch_normalises]
+            return f"neurons of model {model} settle every sample by itself; leave it away, or use neuron: {' or '.join(able)}"
+        if getattr(scenario.dynamics, "order", None) != "forward_backward":
+            return "samples of a batch are computed together only in sweeps; use dynamics: sweep, of order forward_backward"
+        if scenario.learning.batch == 1:
+            return "the drives of one sample have no spread; use a learning.batch of 2 or more"
+        return None
 
 
 def _by_name(name: str) -> Any:
@@ -355,6 +370,8 @@ class RunSettings(Settings):
         if not self.compile:
             return problems
         reason = scenario.dynamics.why_not_compiled(scenario) or scenario.learning.why_not_compiled()
+        if not all(wiring.plain for wiring in scenario.wirings):
+            reason = "layers with convolutions, pools or normalisation cannot be compiled"
         return [*problems, Problem("compile", f"{reason}; set it to false")] if reason else problems
 
 

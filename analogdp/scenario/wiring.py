@@ -11,6 +11,9 @@ from analogdp.errors import Problem
 from analogdp.scenario.layers import ConvolutionSettings, DenseSettings, ImageShape, LayerSettings, PoolSettings
 from analogdp.scenario.settings import ProblemList
 
+MOST_NUMBERS = 2**26
+"""In the windows of images that are written out at once, over all chips: 256 MB in single precision."""
+
 Shape = tuple[int, ...]
 """``(units,)``, or ``(channels, height, width)`` of images, whose units are counted in this order."""
 

@@ -72,6 +72,13 @@ def refuse_if_too_large(scenario: Scenario, samples: int, steps: int) -> None:
 
 
 def _refused_parts(scenario: Scenario) -> Iterator[Problem]:
+    if not all(wiring.plain for wiring in scenario.wirings):
+        dense = json.dumps([scenario.sizes[0], 32, scenario.sizes[-1]])
+        message = "Brian2's neurons have one synapse for each pair, no windows of images, pools or batches"
+        way_out = f"use --set network.layers={dense}"
+        if scenario.network.architecture is not None:
+            way_out += " --set network.architecture=null"
+        yield Problem("network.layers", f"{message}; {way_out}")
     if scenario.dynamics.clock not in CLOCKS:
         message = f"{scenario.dynamics.clock} has no time that Brian2 could follow; use --set dynamics=continuous"
         yield Problem("dynamics.clock", message)

@@ -122,8 +122,8 @@ def test_clocks_with_a_time_read_all_the_time_and_convert_at_every_evaluation() 
 
 
 def test_sweeps_read_one_synapse_after_the_other_up_and_down() -> None:
-    schedule = Schedule.in_sweeps(sweeps=3, read_time=1e-7, layers=3, input_at_every_step=False)
+    schedule = Schedule.in_sweeps(sweeps=3, read_time=1e-7, positions=(1, 1, 1), input_at_every_step=False)
     assert (schedule.input_reads, schedule.reads, schedule.rounds) == (1, 3, 1 + 3 * 4)
     assert schedule.duration == pytest.approx(13e-7)
     assert schedule.reading == pytest.approx((1e-7, 3e-7))
-    assert Schedule.in_sweeps(3, 1e-7, 3, True).rounds == 3 * 5
+    assert Schedule.in_sweeps(3, 1e-7, (1, 1, 1), True).rounds == 3 * 5

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from analogdp.scenario.schema import Scenario
+from analogdp.scenario.wiring import Wiring
 from analogdp.synapses.base import ConductanceTable
 from analogdp.synapses.programming import ProgrammingReport
 
@@ -119,6 +120,8 @@ def fake_network(
         synapses=synapses,
         feedback_paths=[None, *paths[1:]] if feedback else [None] * len(synapses),
         layers=layers,
+        projections=[SimpleNamespace(wiring=Wiring((a,), (b,))) for a, b in pairwise(sizes)],
+        normalisations={},
     )
 
 
