@@ -1,8 +1,9 @@
 """What is kept of a run: its directory, manifest, metrics, checkpoints and log; and carrying it to its end."""
 
 from analogdp.runs.checkpoints import Checkpoint, load_checkpoint, load_newest, save_checkpoint
+from analogdp.runs.course import Observer
 from analogdp.runs.directory import RunDirectory, runs_in
-from analogdp.runs.execute import Interrupted, Learner, Observer, Products, execute
+from analogdp.runs.execute import Interrupted, Learner, Products, execute
 from analogdp.runs.manifest import Manifest, change_manifest, new_manifest, read_manifest, status_now, versions
 from analogdp.runs.metrics import Journal, Row, as_table, last_evaluation, mean_and_spread
 from analogdp.runs.recordings import Recording, read_recordings

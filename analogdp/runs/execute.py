@@ -13,51 +13,26 @@ from torch import Tensor
 
 from analogdp.dynamics import Diverged
 from analogdp.errors import InputError, RunError
-from analogdp.runs.checkpoints import load_newest, save_checkpoint, set_aside_newer
+from analogdp.runs.course import Books, Observer, Updating, begin, course
 from analogdp.runs.directory import RunDirectory
 from analogdp.runs.log import Log
 from analogdp.runs.manifest import Status, change_manifest, file_checksums, now
-from analogdp.runs.metrics import Journal, Row, mean_and_spread, write_table
+from analogdp.runs.metrics import Journal, Row, write_table
 from analogdp.runs.recorder import Recorder
 from analogdp.runs.stopping import StopRequest, stop_on_signal
 
 if TYPE_CHECKING:
-    from analogdp.learning import Progress
     from analogdp.learning.base import Watch
 
 
-class Learner(Protocol):
+class Learner(Updating, Protocol):
     """What a run needs of a trainer: steps, evaluations, and its whole state as named tensors."""
 
     watch: Watch
 
-    @property
-    def update(self) -> int: ...
-    @property
-    def total_updates(self) -> int: ...
-    @property
-    def updates_per_epoch(self) -> int: ...
-
-    def advance(self) -> Progress: ...
     def evaluate(self) -> list[Row]: ...
     def tensors(self) -> dict[str, Tensor]: ...
     def restore(self, tensors: dict[str, Tensor]) -> None: ...
-
-
-class Observer:
-    """Somebody who watches a run; does nothing by itself, to be overridden."""
-
-    def started(self, directory: Path, update: int, total_updates: int, updates_per_epoch: int) -> None:
-        """Training begins, or goes on, after ``update`` weight updates."""
-
-    def advanced(self, progress: Progress) -> None:
-        """One weight update was made."""
-
-    def evaluated(self, rows: list[Row]) -> None:
-        """The network was evaluated: one row per chip."""
-
-    def said(self, message: str) -> None:
-        """Something the user should know."""
 
 
 class Interrupted(RunError):
@@ -97,83 +72,55 @@ def execute(
         RunError: the dynamics diverged (metrics, the last checkpoint and the products are kept), or something else
             ended the run, such as a full disk.
     """
-    log, recorder = Log(run.log), recorder or Recorder()
-    learner.watch = recorder.begin
+    books = Books(run, recorder)
+    learner.watch = books.recorder.begin
 
     def say(message: str) -> None:
-        log.write(message)
+        books.log.write(message)
         observer.said(message)
 
-    with log.with_warnings(), _outcome(run, log):
-        run.remove_leftovers()
-        run.checkpoints.mkdir(exist_ok=True)
-        change_manifest(run, status="running", reason="", ended=None, checksums={})
+    with books.log.with_warnings(), outcome(run, books.log):
+        begin(run)
         try:
             with stop_on_signal(observer.said) as stop:
-                _train(run, learner, recorder, checkpoint_every, observer, say, stop)
+                _train(books, learner, checkpoint_every, observer, say, stop)
         except Diverged as error:
-            log.write(f"diverged: {error}")
-            _conclude(run, "diverged", str(error), products, recorder)
+            books.log.write(f"diverged: {error}")
+            _conclude(run, "diverged", str(error), products, books.recorder)
             raise RunError(f"{error}. Everything up to there is kept in {run.path}; look at {run.report}") from error
-        _conclude(run, "finished", "", products, recorder)
-        log.write("finished")
+        _conclude(run, "finished", "", products, books.recorder)
+        books.log.write("finished")
 
 
 def _train(
-    run: RunDirectory,
+    books: Books,
     learner: Learner,
-    recorder: Recorder,
     checkpoint_every: int | None,
     observer: Observer,
     say: Callable[[str], None],
     stop: StopRequest,
 ) -> None:
-    journal, log = Journal(run.journal), Log(run.log)
-
     def evaluate() -> None:
         rows = learner.evaluate()
-        journal.append(rows)
-        log.write(_in_words(rows))
+        books.evaluated(rows)
         observer.evaluated(rows)
 
     def keep() -> None:
-        tensors = learner.tensors() | recorder.tensors()
-        save_checkpoint(run.checkpoints, learner.update, journal.length, tensors)
+        books.keep(learner.update, learner.tensors())
 
-    checkpoint = load_newest(run.checkpoints, say)
-    if checkpoint is None and journal.length:
-        say(f"{run.checkpoints} has no checkpoint any more: beginning again")
+    checkpoint, path = books.newest(say), books.run.path
     if checkpoint is not None:
-        set_aside_newer(run.checkpoints, checkpoint.update)
         learner.restore(checkpoint.tensors)
-    journal.cut(checkpoint.journal_length if checkpoint else 0)
-    recorder.restore(checkpoint.tensors if checkpoint else {})
-    log.write(f"training from update {learner.update} to {learner.total_updates}")
-    observer.started(run.path, learner.update, learner.total_updates, learner.updates_per_epoch)
+    books.log.write(f"training from update {learner.update} to {learner.total_updates}")
+    observer.started(path, learner.update, learner.total_updates, learner.updates_per_epoch)
     if checkpoint is None:
         evaluate()
         keep()
-    while learner.update < learner.total_updates:
-        observer.advanced(learner.advance())
-        ends_epoch = learner.update % learner.updates_per_epoch == 0
-        if ends_epoch:
-            evaluate()
-        due = ends_epoch if checkpoint_every is None else learner.update % checkpoint_every == 0
-        if due or stop.by or learner.update == learner.total_updates:
-            keep()
-        if stop.by and learner.update < learner.total_updates:
-            raise Interrupted(
-                f"{run.path} was stopped by {stop.by} after update {learner.update} of {learner.total_updates}; "
-                f"to go on: analogdp resume {run.path}"
-            )
-
-
-def _in_words(rows: list[Row]) -> str:
-    """An evaluation as a line of the log: means over chips."""
-    columns = ("test_accuracy", "test_accuracy_noise_free", "test_loss", "train_loss", "settle_steps_mean")
-    found = ((name, mean_and_spread(rows, name)) for name in columns)
-    means = ", ".join(f"{name} {mean[0]:.4g}" for name, mean in found if mean is not None)
-    return f"epoch {rows[0]['epoch']}, update {rows[0]['update']}: {means}"
+    if not course(learner, evaluate, keep, checkpoint_every, observer, stop):
+        raise Interrupted(
+            f"{path} was stopped by {stop.by} after update {learner.update} of {learner.total_updates}; "
+            f"to go on: analogdp resume {path}"
+        )
 
 
 def _conclude(run: RunDirectory, status: Status, reason: str, products: Products, recorder: Recorder) -> None:
@@ -188,7 +135,7 @@ def _conclude(run: RunDirectory, status: Status, reason: str, products: Products
 
 
 @contextmanager
-def _outcome(run: RunDirectory, log: Log) -> Iterator[None]:
+def outcome(run: RunDirectory, log: Log) -> Iterator[None]:
     """Record how a run failed, as far as the disk allows, and say so in words."""
 
     def record(status: Status, reason: str) -> None:
