@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from analogdp.reports.source import Metrics, Values
-from analogdp.reports.style import BLACK, MINUS, NOISE_FREE, NOISY, PLUS, TRAINING, VERMILLION
+from analogdp.reports.style import BLACK, BLUE, GREEN, MINUS, NOISE_FREE, NOISY, ORANGE, PLUS, TRAINING, VERMILLION
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,14 @@ _MESSAGES = [
     _Wanted("messages_up", "up", PLUS, "solid"),
     _Wanted("messages_down", "down", MINUS, "dash"),
 ]
+_LIPSCHITZ = [
+    _Wanted("lipschitz_layers", "product of the layers' norms", VERMILLION, "dash"),
+    _Wanted("lipschitz_weights", "norm of the product of weights", NOISY, "solid"),
+    _Wanted("lipschitz_jacobian", "largest Jacobian of test samples", NOISE_FREE, "dot"),
+]
+_ATTACKS = {"fgsm": "solid", "pgd": "dash"}
+_ATTACKED = "test_accuracy_{}_"
+_COLOURS = (BLUE, GREEN, ORANGE, VERMILLION, BLACK)
 _PULSES = [_Wanted("pulses_up", "up", PLUS, "solid"), _Wanted("pulses_down", "down", MINUS, "dash")]
 
 
@@ -124,6 +133,12 @@ def charts(metrics: Metrics) -> list[Chart]:
                 Panel("relative change of weights", _curves(metrics, _DRIFT), from_zero=True),
             ),
         ),
+        Chart("lipschitz", "Lipschitz constant", (Panel("norm", _curves(metrics, _LIPSCHITZ), logarithmic=True),)),
+        Chart(
+            "attacks",
+            "Accuracy under attack",
+            (Panel("accuracy (%)", _curves(metrics, _attacked(metrics), 100), limits=(-4, 104)),),
+        ),
         Chart("messages", "Events between layers", (Panel("events per sample", _curves(metrics, _MESSAGES)),)),
         Chart(
             "pulses", "Write pulses per chip, since the previous evaluation", (Panel("pulses", pulses, from_zero=True),)
@@ -140,6 +155,22 @@ def _curves(metrics: Metrics, wanted: Sequence[_Wanted], factor: float = 1.0) ->
         for column, label, colour, dash in wanted
         if (values := metrics.get(column)) is not None
     )
+
+
+def _attacked(metrics: Metrics) -> list[_Wanted]:
+    """The attacks that a run was tested with, a colour for each strength."""
+    wanted = []
+    for attack, dash in _ATTACKS.items():
+        start = _ATTACKED.format(attack)
+        names = sorted(
+            (name for name in metrics.columns if name.startswith(start)), key=lambda name: float(name[len(start) :])
+        )
+        colours = itertools.cycle(_COLOURS)
+        wanted += [
+            _Wanted(name, f"{attack.upper()}, {name[len(start) :]}", colour, dash)
+            for name, colour in zip(names, colours, strict=False)
+        ]
+    return wanted
 
 
 def _spans_decades(curves: Sequence[Curve]) -> bool:

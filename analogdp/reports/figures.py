@@ -45,7 +45,7 @@ def chart_figure(chart: Chart, metrics: Metrics) -> go.Figure:
             figure.update_yaxes(rangemode="tozero", row=1, col=column)
         if panel.logarithmic:
             figure.update_yaxes(dtick="D2", minorloglabels="complete", row=1, col=column)
-    figure = _styled(figure, 340)
+    figure = styled(figure, 340)
     figure.update_layout(legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"})
     return figure
 
@@ -69,7 +69,7 @@ def trace_figure(chart: TraceChart) -> go.Figure:
             figure.add_trace(line, row=1, col=column)
         figure.update_xaxes(title=chart.axis, row=1, col=column)
     figure.update_yaxes(title=chart.quantity, row=1, col=1)
-    figure = _styled(figure, 380)
+    figure = styled(figure, 380)
     figure.update_layout(legend={"x": 1.02, "xanchor": "left"}, margin={"r": 100})
     return figure
 
@@ -95,7 +95,7 @@ def distribution_figure(summary: CrossbarSummary) -> go.Figure:
         figure.update_xaxes(title=title, row=1, col=column)
     for column, title in enumerate(("cells", "achieved weight", "pairs"), start=1):
         figure.update_yaxes(title=title, row=1, col=column)
-    return _styled(figure, 360, legend_right=_EVEN[0][1])
+    return styled(figure, 360, legend_right=_EVEN[0][1])
 
 
 def device_figure(summary: CrossbarSummary) -> go.Figure:
@@ -118,7 +118,7 @@ def device_figure(summary: CrossbarSummary) -> go.Figure:
         lowest = place + columns >= len(summary.devices)
         figure.update_xaxes(title=f"conductance ({letter}S)" if lowest else None, row=row, col=column)
     figure.update_yaxes(title="cells", col=1)
-    return _styled(figure, 140 + 220 * rows)
+    return styled(figure, 140 + 220 * rows)
 
 
 def programming_figure(programming: ProgrammingSummary) -> go.Figure:
@@ -142,7 +142,7 @@ def programming_figure(programming: ProgrammingSummary) -> go.Figure:
         # An axis that fits itself would begin at the smallest count and hide the bars that have it.
         reach = [math.log10(0.7), math.log10(1.5 * max(histogram.most, 1))]
         figure.update_yaxes(title=counted, type="log", dtick=1, range=reach, row=1, col=column)
-    return _styled(figure, 360, legend_right=_EVEN[0][1])
+    return styled(figure, 360, legend_right=_EVEN[0][1])
 
 
 def weight_maps(summary: CrossbarSummary) -> go.Figure:
@@ -154,7 +154,7 @@ def weight_maps(summary: CrossbarSummary) -> go.Figure:
         coloraxis=_colours(DIVERGING, -reach, reach, _MAPS[1][1]),
         coloraxis2=_colours(DIVERGING, -error, error, _MAPS[2][1]),
     )
-    return _styled(figure, 430)
+    return styled(figure, 430)
 
 
 def write_maps(summary: CrossbarSummary) -> go.Figure:
@@ -168,7 +168,7 @@ def write_maps(summary: CrossbarSummary) -> go.Figure:
     figure.update_yaxes(title="cells", row=1, col=3)
     most = largest(summary.maps, "plus_writes", "minus_writes")
     figure.update_layout(coloraxis=_colours(SEQUENTIAL, 0, most, panels[1][1]))
-    return _styled(figure, 430, legend_right=1.0)
+    return styled(figure, 430, legend_right=1.0)
 
 
 def _panels(extents: Sequence[tuple[float, float]], titles: Sequence[str]) -> go.Figure:
@@ -288,7 +288,8 @@ def _colours(scale: str, low: float, high: float, right: float) -> dict[str, obj
     return {"colorscale": scale, "cmin": low, "cmax": high, "colorbar": bar}
 
 
-def _styled(figure: go.Figure, height: int, legend_right: float = 1.0) -> go.Figure:
+def styled(figure: go.Figure, height: int, legend_right: float = 1.0) -> go.Figure:
+    """A figure with this page's axes, fonts and margins; ``height`` in pixels."""
     figure.update_xaxes(**_AXIS)
     figure.update_yaxes(**_AXIS)
     figure.update_annotations(font={"size": 14})

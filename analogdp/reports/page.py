@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from analogdp.analysis import Aging
 from analogdp.reports.aging import aging_figure, aging_section
+from analogdp.reports.alignment import AngleMap, angles_figure, angles_section
 from analogdp.reports.cells import CrossbarSummary
 from analogdp.reports.curves import Chart
 from analogdp.reports.energy import energy_section
@@ -47,7 +48,12 @@ class _Part:
 
 
 def page(
-    run: RunFiles, charts: Sequence[Chart], crossbars: Sequence[CrossbarSummary], traces: Traces, omitted: int
+    run: RunFiles,
+    charts: Sequence[Chart],
+    crossbars: Sequence[CrossbarSummary],
+    traces: Traces,
+    angles: AngleMap | None,
+    omitted: int,
 ) -> str:
     """The whole page.
 
@@ -56,12 +62,14 @@ def page(
         charts: figures over the epochs.
         crossbars: the synapses to show.
         traces: what was recorded.
+        angles: to backpropagation, or None if they were not measured.
         omitted: how many more synapses there are.
     """
     name = escape(str(run.scenario.get("name", run.directory.name)))
     parts = [
         _header(run, name),
         _training(run, charts),
+        _alignment(angles),
         _traces(traces),
         _crossbars(crossbars, omitted),
         _programming(crossbars),
@@ -216,6 +224,13 @@ def _aging(aging: Aging | None) -> _Part:
     if aging is None:
         return _Part("", {})
     return _Part(aging_section(aging, _place("aging", "Aging")), {"aging": aging_figure(aging)})
+
+
+def _alignment(angles: AngleMap | None) -> _Part:
+    if angles is None:
+        return _Part("", {})
+    place = _place("alignment", "Angle to backpropagation")
+    return _Part(angles_section(angles, place), {"alignment": angles_figure(angles)})
 
 
 def _origin(run: RunFiles) -> _Part:

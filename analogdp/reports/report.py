@@ -8,6 +8,7 @@ from analogdp.exports import read_conductances
 from analogdp.exports.reading import layers_in
 from analogdp.files import write_text
 from analogdp.reports.aging import draw_aging
+from analogdp.reports.alignment import draw_angles, read_angles
 from analogdp.reports.cells import CrossbarSummary, summarise
 from analogdp.reports.curves import charts
 from analogdp.reports.page import page
@@ -51,8 +52,11 @@ def write_report(directory: Path) -> Path:
     write_pictures(run.directory / PLOTS, drawn, run.metrics, crossbars, traces.charts)
     if run.aging is not None:
         save_picture(run.directory / PLOTS / "aging.png", draw_aging(run.aging))
+    angles = read_angles(run.directory)
+    if angles is not None:
+        save_picture(run.directory / PLOTS / "alignment.png", draw_angles(angles))
     target = run.directory / REPORT
-    write_text(target, page(run, drawn, crossbars, traces, omitted=len(layers) - len(crossbars)))
+    write_text(target, page(run, drawn, crossbars, traces, angles, omitted=len(layers) - len(crossbars)))
     return target
 
 
