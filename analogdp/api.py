@@ -196,20 +196,35 @@ def run(
     """
     observer = progress or Observer()
     refuse_if_too_large(scenario)
-    placed = _placed(scenario, threads=threads_for(scenario))
+    placed = placed_scenario(scenario, threads=threads_for(scenario))
     folder = source.resolve().parent if source else Path.cwd()
     with computing_with(threads_for(placed)):
         trainer, network, data = _prepare(placed)
-        manifest = new_manifest(scenario.name, scenario.seed, placed.run.device, torch.get_num_threads(), folder)
-        files = {SCENARIO: dump_scenario(scenario), MANIFEST: manifest.to_json()}
-        target = Path(out) if out else None
-        try:
-            made = RunDirectory.create(scenario.run.directory, scenario.name, files, target)
-        except OSError as error:
-            place = target or f"in {scenario.run.directory}"
-            raise RunError(f"cannot make a run directory {place}: {error.strerror or error}") from error
+        made = new_directory(scenario, placed.run.device, Path(out) if out else None, folder)
         with made.locked():
             return _carry_out(made, scenario, trainer, network, data, observer)
+
+
+def new_directory(scenario: Scenario, device: str, target: Path | None, folder: Path) -> RunDirectory:
+    """A directory for a run that begins now, with the threads of this moment.
+
+    Args:
+        scenario: what is simulated.
+        device: where, by its full name.
+        target: the directory, which must not exist; None: the next number under ``scenario.run.directory``.
+        folder: whose git revision is recorded.
+
+    Raises:
+        InputError: the directory exists.
+        RunError: it cannot be made.
+    """
+    manifest = new_manifest(scenario.name, scenario.seed, device, torch.get_num_threads(), folder)
+    files = {SCENARIO: dump_scenario(scenario), MANIFEST: manifest.to_json()}
+    try:
+        return RunDirectory.create(scenario.run.directory, scenario.name, files, target)
+    except OSError as error:
+        place = target or f"in {scenario.run.directory}"
+        raise RunError(f"cannot make a run directory {place}: {error.strerror or error}") from error
 
 
 def resume(directory: Path | str, *, progress: Observer | None = None) -> Result:
@@ -337,8 +352,12 @@ def _prepare(scenario: Scenario) -> tuple[Learner, Network, Dataset]:
     return registry.trainers.get(scenario.learning.mode)(scenario, network, data), network, data
 
 
-def _placed(scenario: Scenario, **changes: Any) -> Scenario:
-    """The scenario with its device named outright."""
+def placed_scenario(scenario: Scenario, **changes: Any) -> Scenario:
+    """The scenario with its device named outright, and with other changes of its ``run`` section.
+
+    Raises:
+        InputError: the device is not there.
+    """
     device = resolve_device(changes.pop("device", scenario.run.device))
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(
@@ -350,7 +369,7 @@ def _placed(scenario: Scenario, **changes: Any) -> Scenario:
 
 def _as_recorded(scenario: Scenario, manifest: Manifest) -> Scenario:
     """The scenario on the device and with the threads that the run started with."""
-    return _placed(scenario, device=manifest.device, threads=manifest.threads)
+    return placed_scenario(scenario, device=manifest.device, threads=manifest.threads)
 
 
 def _ignore(message: str) -> None:
