@@ -11,8 +11,10 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from analogdp import registry
 from analogdp.analysis.nonidealities import NONIDEALITIES, Changes, Nonideality, Plain, changed, present, without
 from analogdp.errors import InputError
+from analogdp.learning import PlasticityRule
 from analogdp.registry import suggestion
 from analogdp.scenario import Scenario
 from analogdp.scenario.problems import problems_from
@@ -220,7 +222,8 @@ def plan(
     def ideal_weights() -> Changes:
         numbers = {f"learning.{name}": None for name in DIGITAL if name in plain["learning"]}
         others = {path: value for path, value in ideal().items() if not path.startswith("synapse.")}
-        return {**others, **numbers, "synapse": {"model": "ideal"}}
+        rule: type[PlasticityRule] = registry.plasticity.get(plain["learning"]["rule"])
+        return {**others, **numbers, "synapse": {"model": "ideal" if rule.polarities == ("both",) else "pair"}}
 
     planned = [
         _planned(plain, dict, name="full", kind="full", description="the scenario as it is"),

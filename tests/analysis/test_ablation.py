@@ -60,6 +60,13 @@ def test_ideal_weights_learn_by_their_own_optimizer(make_scenario):
     }
 
 
+def test_ideal_weights_are_of_two_sets_where_the_rule_writes_each_for_itself(make_scenario):
+    synapse = {"model": "crossbar", "pair": "balanced"}
+    scenario = make_scenario(synapse=synapse, learning={"rule": "dual_weight"})
+    reference = next(own for variant, own in plan(scenario) if variant.name == "ideal-weights")
+    assert reference.synapse.model == "pair"
+
+
 def test_a_scenario_that_the_schema_refuses_is_said_to_be_refused(make_scenario):
     scenario = make_scenario(
         (64, 12, 8, 10), synapse={"model": "crossbar", "device": "ecram_mo"}, feedback={"path": "copy"}
