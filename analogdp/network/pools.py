@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d
+from torch.nn.functional import max_pool2d
 
 from analogdp.scenario.wiring import Pool, Shape
 
@@ -38,16 +38,30 @@ class Pooling(ABC):
         """Messages for the images from those for their windows, along the slopes of a context."""
 
     def _averages(self, images: Tensor) -> Tensor:
-        return avg_pool2d(images, self.pool.size, self.pool.stride)
+        """Means of all windows: along rows and then along columns, which takes a fifth of the time of torch's on CPUs."""
+        tall, wide = self._offsets
+        rows = _sum([images[..., own, :] for own in tall])
+        return _sum([rows[..., own] for own in wide]) / self.pool.size**2
 
     def _spread(self, messages: Tensor) -> Tensor:
         """An equal share of each window's message for all that is in it."""
-        size, stride = [self.pool.size] * 2, [self.pool.stride] * 2
-        like = messages.new_empty(len(messages), *self.shape)
-        spread: Tensor = torch.ops.aten.avg_pool2d_backward(
-            messages.contiguous(), like, size, stride, [0, 0], False, True, None
-        )
-        return spread
+        (tall, wide), (_, height, width) = self._offsets, self.shape
+        shares = messages / self.pool.size**2
+        rows = shares.new_zeros(*shares.shape[:-1], width)
+        for own in wide:
+            rows[..., own] += shares
+        images = shares.new_zeros(*rows.shape[:-2], height, width)
+        for own in tall:
+            images[..., own, :] += rows
+        return images
+
+    @property
+    def _offsets(self) -> tuple[list[slice], list[slice]]:
+        """Rows and columns that are the first in each window, the second, and so on."""
+        size, stride = self.pool.size, self.pool.stride
+        spans = [(windows - 1) * stride + 1 for windows in self.pool.of(self.shape)[1:]]
+        tall, wide = ([slice(first, first + span, stride) for first in range(size)] for span in spans)
+        return tall, wide
 
 
 class MaxPooling(Pooling):
@@ -91,3 +105,7 @@ KINDS: dict[Literal["max", "average", "quadratic_mean"], type[Pooling]] = {
     "average": AveragePooling,
     "quadratic_mean": QuadraticMeanPooling,
 }
+
+
+def _sum(parts: list[Tensor]) -> Tensor:
+    return sum(parts[1:], start=parts[0])
