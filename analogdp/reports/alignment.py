@@ -123,8 +123,8 @@ def angles_section(angles: AngleMap, place: str) -> str:
     means = ", ".join(f"layer {layer} {'none' if np.isnan(mean) else f'{mean:.3g}°'}" for layer, mean in named)
     text = (
         "Between the weight change that the local rule wants and minus the gradient of the loss, which autograd finds at the "
-        f"free forward pass{over}. Means over all measured batches: {means}. Colours end at 90°; what is empty has no angle, because "
-        "one of the two is zero."
+        f"free forward pass{over}. Means over all measured batches: {means}. Colours end at 90°; what is empty has no "
+        "angle, because one of the two is zero."
     )
     return f'<h2>Alignment with backpropagation</h2>\n<p class="caption">{escape(text)}</p>\n{place}'
 
