@@ -31,8 +31,27 @@ def load_scenario(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -
         ScenarioError: with all problems that were found, each with its place.
     """
     document = _extended(_find(path), ())
-    if overrides:
-        document = _merge(document, _parse_overrides(overrides))
+    return _validated(_merge(document, _parse_overrides(overrides)) if overrides else document)
+
+
+def change_scenario(plain: Mapping[str, Any], changes: Mapping[str, Any], option: str) -> Scenario:
+    """A scenario with other values of some settings.
+
+    Args:
+        plain: the scenario as a file has it.
+        changes: values by dotted path; the name of another model takes the place of its whole section.
+        option: what problems say that the values come from, such as ``--vary``.
+
+    Raises:
+        ScenarioError: with all problems that were found.
+    """
+    new = Document({}, {})
+    for path, value in changes.items():
+        _assign(new, path, value, f"{option} {path}={value}")
+    return _validated(_merge(Document(plain, {}), new))
+
+
+def _validated(document: Document) -> Scenario:
     try:
         return Scenario.model_validate(document.data)
     except ValidationError as error:
@@ -91,26 +110,29 @@ def _extended(path: Path, below: tuple[Path, ...]) -> Document:
 
 def _parse_overrides(overrides: Sequence[str]) -> Document:
     """The document that overrides make together."""
-    data: dict[str, Any] = {}
-    places: dict[str, Place] = {}
+    document = Document({}, {})
     for override in overrides:
         option = f"--set {override}"
         path, equals, text = override.partition("=")
         path = path.strip()
-        keys = path.split(".")
-        if not equals or not all(keys) or keys[0] == EXTENDS:
+        if not equals or not all(path.split(".")) or path.split(".")[0] == EXTENDS:
             raise ScenarioError([Problem("", "expected section.key=value, such as neuron.alpha=0.3", option)])
-        value = parse_yaml(text, option).data if text.strip() else None
-        section = data
-        for depth, key in enumerate(keys[:-1], start=1):
-            inner = section.setdefault(key, {})
-            if not isinstance(inner, dict):
-                inner = section[key] = _as_section(".".join(keys[:depth]), inner)
-            section = inner
-        section[keys[-1]] = value
-        places = {written: place for written, place in places.items() if not f"{written}.".startswith(f"{path}.")}
-        places |= {".".join(keys[:depth]): Place(option) for depth in range(1, len(keys) + 1)}
-    return Document(data, places)
+        _assign(document, path, parse_yaml(text, option).data if text.strip() else None, option)
+    return document
+
+
+def _assign(document: Document, path: str, value: Any, option: str) -> None:
+    """Set what lies at a dotted path; problems with it are told as those of ``option``."""
+    keys, section, places = path.split("."), document.data, document.places
+    for depth, key in enumerate(keys[:-1], start=1):
+        inner = section.setdefault(key, {})
+        if not isinstance(inner, dict):
+            inner = section[key] = _as_section(".".join(keys[:depth]), inner)
+        section = inner
+    section[keys[-1]] = value
+    for stale in [written for written in places if f"{written}.".startswith(f"{path}.")]:
+        del places[stale]
+    places.update({".".join(keys[:depth]): Place(option) for depth in range(1, len(keys) + 1)})
 
 
 def _merge(parent: Document, child: Document) -> Document:
