@@ -45,10 +45,11 @@ def change_scenario(plain: Mapping[str, Any], changes: Mapping[str, Any], option
     Raises:
         ScenarioError: with all problems that were found.
     """
-    new = Document({}, {})
+    data: dict[str, Any] = {}
+    places: dict[str, Place] = {}
     for path, value in changes.items():
-        _assign(new, path, value, f"{option} {path}={value}")
-    return _validated(_merge(Document(plain, {}), new))
+        _assign(data, places, path, value, f"{option} {path}={value}")
+    return _validated(_merge(Document(plain), Document(data, places)))
 
 
 def _validated(document: Document) -> Scenario:
@@ -110,20 +111,21 @@ def _extended(path: Path, below: tuple[Path, ...]) -> Document:
 
 def _parse_overrides(overrides: Sequence[str]) -> Document:
     """The document that overrides make together."""
-    document = Document({}, {})
+    data: dict[str, Any] = {}
+    places: dict[str, Place] = {}
     for override in overrides:
         option = f"--set {override}"
         path, equals, text = override.partition("=")
         path = path.strip()
         if not equals or not all(path.split(".")) or path.split(".")[0] == EXTENDS:
             raise ScenarioError([Problem("", "expected section.key=value, such as neuron.alpha=0.3", option)])
-        _assign(document, path, parse_yaml(text, option).data if text.strip() else None, option)
-    return document
+        _assign(data, places, path, parse_yaml(text, option).data if text.strip() else None, option)
+    return Document(data, places)
 
 
-def _assign(document: Document, path: str, value: Any, option: str) -> None:
+def _assign(data: dict[str, Any], places: dict[str, Place], path: str, value: Any, option: str) -> None:
     """Set what lies at a dotted path; problems with it are told as those of ``option``."""
-    keys, section, places = path.split("."), document.data, document.places
+    keys, section = path.split("."), data
     for depth, key in enumerate(keys[:-1], start=1):
         inner = section.setdefault(key, {})
         if not isinstance(inner, dict):
