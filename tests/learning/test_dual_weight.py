@@ -178,6 +178,36 @@ def test_a_network_trained_on_single_samples_is_the_published_algorithm(make_tra
         np.testing.assert_allclose(synapse.weight[0, 1], layer.minus, rtol=0, atol=CLOSE[neuron])
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_kernels_learn_from_every_position_at_which_they_are_read(make_trainer, name):
+    """The first update of a layer of 2 x 2 kernels on 8 x 8 pixels, against a loop over samples and positions."""
+    trainer = make_trainer(
+        name,
+        data="digits",
+        layers=("1x8x8", {"conv": 3, "kernel": 2}, 10),
+        neuron="backpropagation",
+        dynamics="sweep",
+        learning={"batch": 4, "rate": RATE},
+    )
+    synapse = trainer.network.synapses[0]
+    kernels, outputs = synapse.weights[0].numpy().copy(), trainer.network.synapses[1].weights[0].numpy().copy()
+    rows = trainer._batch(0, 0)
+    trainer.advance()
+    change = np.zeros((2, *kernels.shape))
+    for image, target in zip(trainer.dataset.train_inputs[rows], trainer.dataset.train_targets[rows], strict=True):
+        pixels = image.view(8, 8).numpy()
+        patches = {(i, j): pixels[i : i + 2, j : j + 2].ravel() for i in range(7) for j in range(7)}
+        drives = np.array([[kernel @ patches[i, j] for i in range(7) for j in range(7)] for kernel in kernels])
+        error = outputs @ np.maximum(drives, 0).ravel() - target.numpy()
+        gradients = (outputs.T @ error).reshape(3, 49) * (drives > 0)
+        for position, patch in enumerate(patches.values()):
+            alone = Published(kernels, stabilised=name != "dual_weight")
+            alone.learn(gradients[:, position], patch)
+            change += np.stack((alone.plus - kernels, alone.minus)) / 4
+    expected = np.stack((kernels, np.zeros_like(kernels))) + change
+    np.testing.assert_allclose(synapse.weight[0], expected, rtol=0, atol=1e-12)
+
+
 def test_initial_weights_are_he_normal_with_a_gain_of_root_two(make_network):
     network = make_network((400, 300, 10), network={"gain": math.sqrt(2)}, synapse="pair")
     assert network.synapses[0].weight[:, 0].std().item() == pytest.approx(math.sqrt(2 / 400), rel=0.01)
