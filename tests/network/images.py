@@ -31,7 +31,7 @@ def image_network(layers: Sequence[Any], **sections: Any) -> Network:
     network = build(image_scenario(layers, **sections))
     for number, layer in enumerate(network.layers):
         if layer.bias is not None:
-            layer.bias.copy_(0.1 * random(*layer.bias.shape, seed=number))
+            layer.bias.copy_(0.1 * random(1, 1, layer.bias.shape[-1], seed=number))
     return network
 
 
