@@ -54,6 +54,8 @@ WRITTEN_OUT = {
     "record": "list of sections",
     "units": "list of whole numbers, whole number, `all`",
     "only_chips": "list of whole numbers",
+    "attacks": "list of `fgsm`, `pgd`",
+    "strengths": "list of ratios",
     "significance": "list of numbers",
     "steps_up": "list of numbers",
     "steps_down": "list of numbers",
