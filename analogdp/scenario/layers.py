@@ -84,6 +84,10 @@ class AnyLayer:
             return section.model_validate(value)
         if isinstance(value, str) and (shape := _SHAPE.match(value)):
             return ImageShape(*map(int, shape.groups()))
+        if isinstance(value, str):
+            raise ValueError(
+                f"expected units, a shape such as 1x28x28, or a section such as {{conv: 6}}, not {value!r}"
+            )
         units: int = number(value)
         return units
 

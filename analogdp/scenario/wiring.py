@@ -150,10 +150,9 @@ def _wiring(layer: LayerSettings, below: Shape, activity_pool: Pool | None, plac
         return Wiring(below, (layer.dense,), activity_pool, normalised=normalised)
     assert isinstance(layer, ConvolutionSettings)
     if len(read) != 3:
-        refusal = (
-            f"a convolution needs an image below it, not {read[0]} units; write the input as a shape such as 1x28x28"
-        )
-        raise ProblemList([Problem(place, refusal)])
+        refusal = f"a convolution needs an image below it, not {read[0]} units"
+        way_out = "write the input as a shape such as 1x28x28, and convolutions before dense layers"
+        raise ProblemList([Problem(place, f"{refusal}; {way_out}")])
     kernel = Kernel(layer.conv, layer.kernel, layer.stride, layer.padding)
     _check_window(kernel.size, (read[0], *(side + 2 * kernel.padding for side in read[1:])), f"{place}.kernel")
     drives = kernel.of(read)
@@ -173,7 +172,8 @@ def _pool(settings: PoolSettings | None, of: Literal["drive", "activity"]) -> Po
 def _check_window(size: int, image: Shape, path: str) -> None:
     if size > min(image[1:]):
         height, width = image[1:]
-        raise ProblemList([Problem(path, f"{size} is larger than its image of {height} x {width}, padding included")])
+        refusal = f"{size} is larger than its image of {height} x {width}; allowed: up to {min(height, width)}"
+        raise ProblemList([Problem(path, refusal)])
 
 
 def _steps(side: int, size: int, stride: int) -> int:
