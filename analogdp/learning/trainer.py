@@ -167,13 +167,17 @@ class Trainer(Epochs):
         )
         self._adversarial_step = settings.adversarial_step if isinstance(settings, SettleThenUpdateSettings) else 0.0
         runs = replicas or Replicas((scenario,))
-        rates, bias_rates = zip(*runs.of_chips([rates_of(own) for own in runs.scenarios]), strict=True)
+        rate: float | Sequence[float]
+        bias_rate: float | Sequence[float]
+        rate, bias_rate = rates_of(scenario)
+        if replicas is not None:
+            rate, bias_rate = zip(*runs.of_chips([rates_of(own) for own in runs.scenarios]), strict=True)
         self._rule = make_rule(settings.rule, settings.rate, network)
         self._updater = WeightUpdater(
             network,
             settings.optimizer,
-            rates,
-            bias_rates,
+            rate,
+            bias_rate,
             settings.momentum or 0.0,
             scenario.feedback,
         )
