@@ -96,13 +96,13 @@ class Phase(NamedTuple):
 
     Attributes:
         label: what outputs are nudged or clamped to, ``(chips or 1, batch, out)``.
-        nudging: strength.
-        factor: of its products in the weight change.
+        nudging: strength, a number or one for each chip.
+        factor: of its products in the weight change, likewise.
     """
 
     label: Tensor
-    nudging: float
-    factor: float
+    nudging: float | Tensor
+    factor: float | Tensor
 
 
 class TwoPhaseTrainer(Trainer):
@@ -113,8 +113,8 @@ class TwoPhaseTrainer(Trainer):
     """
 
     @abstractmethod
-    def phases(self, prediction: Tensor, label: Tensor) -> tuple[float, Sequence[Phase]]:
-        """The factor of the free phase's products, and the phases after it.
+    def phases(self, prediction: Tensor, label: Tensor) -> tuple[float | Tensor | None, Sequence[Phase]]:
+        """The factor of the free phase's products, None if they do not count, and the phases after it.
 
         Args:
             prediction: outputs at the end of the free phase, ``(chips, batch, out)``.
@@ -126,18 +126,18 @@ class TwoPhaseTrainer(Trainer):
         free = self.simulation.settle(whole=True)
         prediction, rest = free.prediction.clone(), [layer.clone() for layer in self.simulation.state]
         factor, phases = self.phases(prediction, targets)
-        settlings, terms = [free], [self._weighted(inputs, free, factor)]
+        settlings, terms = [free], [self._weighted(inputs, free, 0.0 if factor is None else factor)]
         for phase in phases:
             for layer, own in zip(self.simulation.state, rest, strict=True):
                 layer.copy_(own)
             self.simulation.switch(inputs, phase.label, phase.nudging)
             settlings.append(self.simulation.settle(whole=True))
             terms.append(self._weighted(inputs, settlings[-1], phase.factor))
-        if factor == 0 and self._rule.products:
+        if factor is None and self._rule.products:
             del terms[0]
         return _together(settlings, prediction), [self._contrast(layer) for layer in zip(*terms, strict=True)]
 
-    def _weighted(self, inputs: Tensor, settling: Settling, factor: float) -> list[Rows]:
+    def _weighted(self, inputs: Tensor, settling: Settling, factor: float | Tensor) -> list[Rows]:
         """A phase's signals times its factor and its messages, in tensors that the next phase leaves alone."""
         return [(signal * factor, below.clone()) for signal, below in self._signals(inputs, settling)]
 
@@ -173,11 +173,11 @@ class EquilibriumPropagation(TwoPhaseTrainer):
 
     Settings: ClassVar[type[BatchSettings]] = EquilibriumPropagationSettings
 
-    def phases(self, prediction: Tensor, label: Tensor) -> tuple[float, Sequence[Phase]]:
+    def phases(self, prediction: Tensor, label: Tensor) -> tuple[float | Tensor | None, Sequence[Phase]]:
         assert isinstance(self.settings, EquilibriumPropagationSettings)
         beta = float(self._beta)
         if self.settings.variant == "centred":
-            return 0.0, [Phase(label, beta, 1 / (2 * beta)), Phase(label, -beta, -1 / (2 * beta))]
+            return None, [Phase(label, beta, 1 / (2 * beta)), Phase(label, -beta, -1 / (2 * beta))]
         signed = beta if self.settings.variant == "positive" else -beta
         return -1 / signed, [Phase(label, signed, 1 / signed)]
 
@@ -188,7 +188,7 @@ class CoupledLearning(TwoPhaseTrainer):
 
     Settings: ClassVar[type[BatchSettings]] = CoupledLearningSettings
 
-    def phases(self, prediction: Tensor, label: Tensor) -> tuple[float, Sequence[Phase]]:
+    def phases(self, prediction: Tensor, label: Tensor) -> tuple[float | Tensor | None, Sequence[Phase]]:
         beta = float(self._beta)
         clamped = torch.lerp(prediction, label.expand_as(prediction), beta)
         return -1 / beta, [Phase(clamped, 1.0, 1 / beta)]
