@@ -85,6 +85,9 @@ def _refused_parts(scenario: Scenario) -> Iterator[Problem]:
     if scenario.noise.conductance is not None:
         message = "weights are constant in this check; use --set noise.conductance=null"
         yield Problem("noise.conductance", message)
+    if getattr(scenario.neuron, "input_strength", 0.0):
+        message = "the input is clamped in this check; use --set neuron.input_strength=0"
+        yield Problem("neuron.input_strength", message)
     for name in ("dac", "adc"):
         if getattr(scenario.synapse, name, None) is not None:
             yield Problem(f"synapse.{name}", f"Brian2 reads weights exactly; use --set synapse.{name}=null")
