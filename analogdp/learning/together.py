@@ -17,6 +17,7 @@ from analogdp.learning.datasets import DatasetTogether
 from analogdp.learning.trainer import Trainer
 from analogdp.network import build
 from analogdp.network.stacking import Replicas, build_together, part_of, put_together
+from analogdp.scenario.measure import MeasureSettings
 from analogdp.scenario.schema import Scenario
 
 Done = TypeVar("Done")
@@ -27,9 +28,10 @@ def program(scenario: Scenario) -> str | None:
     """What runs must have in common to be trained together, or None for a run that has to be trained alone.
 
     Args:
-        scenario: resolved. One that records is alone, because its simulation has to stop when its own samples have settled.
+        scenario: resolved. One that records is alone, because its simulation has to stop when its own samples have settled; so is one
+            that measures, which looks at a network of its own.
     """
-    if not scenario.learning.trains_together or scenario.record:
+    if not scenario.learning.trains_together or scenario.record or scenario.measure != MeasureSettings():
         return None
     common = scenario.model_dump(mode="json")
     if not scenario.dynamics.same_for_all:

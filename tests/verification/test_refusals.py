@@ -26,6 +26,7 @@ REFUSED = {
     ],
     "synapse.wires.sense": ["synapse={model: crossbar, wires: {source: 20 ohm}}"],
     "synapse.wires.method": ["synapse={model: crossbar, wires: {method: conjugate_gradients}}"],
+    "neuron.input_strength": ["neuron={model: dp, alpha: 0.2, input_strength: 1}"],
     "neuron.output": ["neuron={model: dp}", "network.loss=cross_entropy"],
 }
 
