@@ -11,6 +11,7 @@ from torch import Tensor
 from analogdp import registry
 from analogdp.errors import Problem
 from analogdp.learning.plasticity import PlasticityRule
+from analogdp.neurons.activations import make_activation
 from analogdp.synapses.base import LocalUpdate, Polarity
 from analogdp.synapses.pair import PairSettings
 
@@ -50,6 +51,10 @@ class DualWeight(PlasticityRule):
             problems.append(Problem("rule", refusal))
         if data.train_noise and not data.clamp:
             problems.append(Problem("rule", f"{approached}, as noisy inputs do; use data.clamp: true"))
+        activation = getattr(scenario.neuron, "activation", None)
+        if activation is not None and bool((make_activation(activation)(torch.linspace(-10, 10, 101)) < 0).any()):
+            refusal = f"{approached}, as activities of neuron.activation: {activation.name} do; use relu"
+            problems.append(Problem("rule", refusal))
         return problems
 
     def updates(self, layer: int, signal: Tensor, below: Tensor, samples: int) -> tuple[LocalUpdate, ...]:

@@ -368,6 +368,14 @@ def test_restored_training_goes_on_with_the_same_bits(make_trainer, learning):
             "learning.rule",
             "data.clamp",
         ),
+        (
+            {
+                "synapse": {"model": "pair", "non_negative": True},
+                "neuron": {"model": "dp_transposed", "activation": {"name": "tanh"}},
+            },
+            "learning.rule",
+            "use relu",
+        ),
     ],
 )
 @pytest.mark.parametrize("mode", ["settle_then_update", "always_on"])
