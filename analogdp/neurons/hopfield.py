@@ -50,7 +50,7 @@ class HopfieldSettings(NeuronSettings):
         "imposes the label; default: clamped where learning clamps outputs, else proximal",
     )
     activation: AnyActivation = Field(
-        default=ActivationSettings(name="hard_sigmoid"), description="transfer function of hidden neurons"
+        default=ActivationSettings(name="tanh"), description="transfer function of hidden neurons"
     )
 
     def resolved(self, scenario: Scenario) -> Self:
