@@ -28,8 +28,8 @@ def program(scenario: Scenario) -> str | None:
     """What runs must have in common to be trained together, or None for a run that has to be trained alone.
 
     Args:
-        scenario: resolved. One that records is alone, because its simulation has to stop when its own samples have settled; so is one
-            that measures, which looks at a network of its own.
+        scenario: resolved. One that records is alone, because its simulation has to stop when its own samples have settled;
+            one that measures is, too, because it looks at a network of its own.
     """
     if not scenario.learning.trains_together or scenario.record or scenario.measure != MeasureSettings():
         return None
