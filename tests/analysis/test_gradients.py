@@ -104,12 +104,13 @@ def test_gradients_by_inputs_are_those_of_torchs_layers(make_network):
         {"neuron": {"model": "dp", "activation": "tanh"}},
         {"neuron": {"model": "lpom"}, "dynamics": {"clock": "sweep"}},
         {"neuron": {"model": "backpropagation", "activation": "logistic"}},
+        {"neuron": "predictive_coding", "dynamics": "sweep"},
     ],
-    ids=["mismatched", "dp", "lpom", "backpropagation"],
+    ids=["mismatched", "dp", "lpom", "backpropagation", "predictive_coding"],
 )
 def test_the_forward_pass_is_where_the_free_network_settles(make_network, sections):
     network, inputs = make_network((64, 12, 9, 10), **sections), random(1, 5, 64)
-    simulation = Simulation(network, Sweep())
+    simulation = Simulation(network, Sweep(3))
     simulation.present(inputs)
     settled = network.neurons[-1].upward(simulation.settle().state[-1])
     torch.testing.assert_close(forward(network, inputs), settled, rtol=1e-12, atol=1e-13)

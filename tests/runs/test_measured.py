@@ -9,6 +9,7 @@ import pytest
 import analogdp as adp
 from analogdp.analysis.adversarial import accuracy_under_attack
 from analogdp.data import load
+from analogdp.learning.together import program
 from analogdp.runs import Observer
 from analogdp.runs.execute import Interrupted
 from analogdp.scenario.schema import Scenario
@@ -71,6 +72,11 @@ def test_measuring_changes_nothing_else(measured, tmp_path):
         assert {name: ours[name] for name in theirs} == theirs
     assert not (plain.directory / "alignment.parquet").exists()
     assert plain.alignment == []
+
+
+def test_a_run_that_is_measured_is_trained_alone(tmp_path):
+    assert program(scenario(tmp_path)) is None
+    assert program(scenario(tmp_path, measure={})) is not None
 
 
 class Stopping(Observer):
