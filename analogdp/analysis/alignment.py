@@ -12,7 +12,9 @@ from analogdp.network import Network
 from analogdp.synapses.base import LocalUpdate
 
 
-def alignment(network: Network, inputs: Tensor, targets: Tensor, updates: Sequence[Sequence[LocalUpdate]]) -> Tensor:
+def alignment_angles(
+    network: Network, inputs: Tensor, targets: Tensor, updates: Sequence[Sequence[LocalUpdate]]
+) -> Tensor:
     """Angles in degrees ``(synapses, chips)`` between what a rule wants and minus the gradient of the batch's mean loss.
 
     The gradient is autograd's, at the free forward pass (Hoier & Zach 2024, Sec. 5.2). 0: the same direction, 90: none of it,

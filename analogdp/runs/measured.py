@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from analogdp.analysis.adversarial import accuracy_under_attack
-from analogdp.analysis.alignment import alignment
+from analogdp.analysis.alignment import alignment_angles
 from analogdp.analysis.lipschitz import is_linear_chain, jacobian_norm, spectral_product, weights_product
 from analogdp.data import Dataset
 from analogdp.learning.base import Epochs, Progress, Watch
@@ -48,7 +48,7 @@ class Angles:
         until = self._settings.until
         if update % self._settings.every or (until is not None and update >= until):
             return
-        self._waiting.append((update, alignment(self._network, inputs, targets, updates)))
+        self._waiting.append((update, alignment_angles(self._network, inputs, targets, updates)))
         if len(self._waiting) == GATHERED:
             self.flush()
 

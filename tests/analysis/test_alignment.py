@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from analogdp.analysis.alignment import alignment, angle, sum_of_products
+from analogdp.analysis.alignment import alignment_angles, angle, sum_of_products
 from analogdp.analysis.gradients import loss_gradients
 from analogdp.dynamics import Simulation, Sweep
 from analogdp.learning.plasticity import make_rule
@@ -24,7 +24,7 @@ def angles(network, beta=0.5, sweeps=1):
     rule = make_rule("contrastive_hebbian", 1.0, network)
     parts = enumerate(zip(network.neurons, state, messages, strict=True))
     updates = [rule.updates(k, neuron.learning_signal(own), below, 8) for k, (neuron, own, below) in parts]
-    return alignment(network, inputs, targets, updates)
+    return alignment_angles(network, inputs, targets, updates)
 
 
 def test_angles_are_those_of_numpy():
