@@ -1,5 +1,6 @@
 """The account of a network, against sums over its cells and samples."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -170,3 +171,48 @@ def test_a_history_is_a_mean_over_chips() -> None:
     assert History.of(rows[:2], 7) == History(7, None, 0.0, 0.0)
     unknown = [{**row, "write_energy": None} for row in rows]
     assert History.of(unknown, 7).write_energy is None
+
+
+@pytest.mark.parametrize("clock", ["sweep", "continuous"])
+def test_a_convolution_takes_a_read_and_conversions_for_each_position_of_its_window(clock: str) -> None:
+    """Rows of windows one by one: 16 positions of 3 x 3, then 10 outputs of 2 x 2 x 2 activities."""
+    layers = ["1x6x6", {"conv": 2, "pool": {"of": "activity"}}, 10]
+    scenario = Scenario.model_validate(
+        {
+            "data": {"name": "blobs", "inputs": 36, "classes": 10},
+            "network": {"layers": layers},
+            "synapse": {**EXACT, "adc": CONVERTER},
+            "dynamics": clock,
+            "run": {"device": "cpu", "dtype": "float64"},
+        }
+    )
+    report, network, data = accounted(scenario)
+    assert scenario.energy.read_voltage is not None
+    cells = [synapse.conductances() for synapse in network.synapses]
+    both = [(own.plus + own.minus)[0].numpy() for own in cells if own is not None]
+    up, _, steps = settled(scenario, network, data.to("cpu", torch.float64), nudged=False)
+    watts = [0.0, 0.0]
+    for sample in range(up[0].shape[1]):
+        image, activities = up[0][0, sample].view(6, 6), up[1][0, sample].view(2, 4, 4)
+        for row, column in itertools.product(range(4), range(4)):
+            window = image[row : row + 3, column : column + 3].flatten().numpy()
+            watts[0] += sum(both[0] @ (scenario.energy.read_voltage * window) ** 2)
+        pooled = torch.nn.functional.max_pool2d(activities, 2).flatten().numpy()
+        watts[1] += sum(both[1] @ (scenario.energy.read_voltage * pooled) ** 2)
+    watts = [own / up[0].shape[1] for own in watts]
+    settling = steps * (scenario.dynamics.time_step(scenario) or 0)
+    reading = (
+        (scenario.energy.read_time, steps * (scenario.energy.read_time or 0)) if clock == "sweep" else [settling] * 2
+    )
+    expected = sum(power * (time or 0) for power, time in zip(watts, reading, strict=True))
+    assert part(report, "reads, bottom-up").inference == pytest.approx(expected, rel=1e-9)
+    assert "position" in part(report, "reads, bottom-up").assumption
+    evaluations = 1 if clock == "sweep" else scenario.dynamics.evaluations() / whole_steps_of(scenario)
+    reads = steps * evaluations
+    conversions = 16 * 2 + reads * (10 + 8)
+    assert f"{conversions:.4g} conversions for a sample" in part(report, "ADCs").assumption
+
+
+def whole_steps_of(scenario: Scenario) -> int:
+    """Steps of the longest settling."""
+    return registry.clocks.get(scenario.dynamics.clock).build(scenario.dynamics).steps

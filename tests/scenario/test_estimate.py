@@ -175,3 +175,26 @@ def test_sizes_read_as_people_say_them(count, words):
 )
 def test_times_read_as_people_say_them(seconds, words):
     assert time_in_words(seconds) == words
+
+
+def test_windows_are_only_written_out_where_weights_are_not_read_exactly():
+    layers = ["1x8x8", {"conv": 4, "padding": 1}, 10]
+    network = {"layers": layers}
+    ideal, cells, rows = (
+        memory_parts(scenario(network=network, synapse=synapse))
+        for synapse in ("ideal", "crossbar", {"model": "crossbar", "write": {"accumulate": "sample"}})
+    )
+    assert ideal["windows of images"] == 0
+    # Windows of 3 x 3 at 64 positions, of 256 tested samples, three times; and all rows of a batch of 32.
+    assert cells["windows of images"] == 9 * 64 * 256 * 3 * 4
+    assert rows["windows of images"] == 9 * 64 * (256 + 32) * 3 * 4
+    assert ideal["images between layers"] > 0
+
+
+def test_vgg16_on_cifar_is_estimated_at_some_gigabytes_and_more_than_its_weights():
+    network = {"architecture": "vgg16"}
+    big = scenario(data="cifar10", network=network, dynamics="sweep", learning={"batch": 32})
+    parts = memory_parts(big)
+    weights = 14_710_464 + 512 * 4096 + 4096 * 4096 + 4096 * 10
+    assert parts["weights"] == weights * 4 * 4
+    assert 1e9 < sum(parts.values()) < 30e9

@@ -18,6 +18,7 @@ network: {layers: [6, 5, 3]}
 
 REFUSED = {
     "dynamics.clock": ["dynamics=sweep"],
+    "network.layers": ["network.layers=[1x3x2, {conv: 2, kernel: 2}, 3]"],
     "noise.conductance": ["noise.conductance={std: 0.01}"],
     "synapse.dac": ["synapse={model: crossbar, dac: {bits: 6}}"],
     "synapse.adc": ["synapse={model: crossbar, adc: {bits: 6}}"],
