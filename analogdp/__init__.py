@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from analogdp.analysis import Ablation, Aging
     from analogdp.api import Result, age, open_run, resume, run
     from analogdp.exports import read_conductances
+    from analogdp.replicas import Replication, replicate
     from analogdp.runs import Observer, Recording, read_recordings
     from analogdp.scenario import Scenario, load_scenario
     from analogdp.verification.comparison import Verification, verify
@@ -27,6 +28,7 @@ __all__ = [
     "Aging",
     "Observer",
     "Recording",
+    "Replication",
     "Result",
     "Scenario",
     "Verification",
@@ -37,6 +39,7 @@ __all__ = [
     "open_run",
     "read_conductances",
     "read_recordings",
+    "replicate",
     "resume",
     "run",
     "verify",
@@ -52,6 +55,7 @@ _HOMES = {
     "Aging": "analogdp.analysis",
     "Observer": "analogdp.runs",
     "Recording": "analogdp.runs",
+    "Replication": "analogdp.replicas",
     "Result": "analogdp.api",
     "Scenario": "analogdp.scenario",
     "Verification": "analogdp.verification.comparison",
@@ -61,6 +65,7 @@ _HOMES = {
     "open_run": "analogdp.api",
     "read_conductances": "analogdp.exports",
     "read_recordings": "analogdp.runs",
+    "replicate": "analogdp.replicas",
     "resume": "analogdp.api",
     "run": "analogdp.api",
     "verify": "analogdp.verification.comparison",

@@ -10,7 +10,7 @@ import analogdp
 PACKAGE = Path(analogdp.__file__).parent
 LEVELS = [
     {"cli"},
-    {"ablation"},
+    {"ablation", "replicas"},
     {"api"},
     {"reports"},
     {"exports", "runs", "verification"},
