@@ -3,10 +3,15 @@ import torch
 from torch.nn import functional
 
 from analogdp import registry
+from analogdp.data import load
 from analogdp.dynamics import Continuous, ExponentialEuler, Simulation, Sweep
+from analogdp.learning import Trainer
 from analogdp.learning.plasticity import make_rule
 from analogdp.network import Network, build
+from analogdp.neurons import LeastSquares, UntiedNeurons
+from analogdp.scenario.mismatch import MismatchSettings
 from analogdp.scenario.schema import Scenario
+from analogdp.streams import Stream
 
 SMOOTH = [name for name in registry.activations.names() if name != "step"]
 CONVOLUTIONAL = (
@@ -95,3 +100,172 @@ def test_continuous_neurons_come_to_rest_at_the_same_gradients():
     clock = Continuous(ExponentialEuler, dt=0.5e-6, steps=200, tolerance=None)
     for ours, theirs in zip(signals(network, clock, x, y), signals(network, Sweep(1), x, y), strict=True):
         torch.testing.assert_close(ours[0], theirs[0], rtol=1e-9, atol=1e-12)
+
+
+def untied(scale="own", output="linear", activation="tanh", units=6, chips=(0, 1), modulator="rectangle", **spread):
+    settings = UntiedNeurons.Settings(activation=activation, modulator=modulator, scale=scale, output=output)
+    stream = Stream(seed=1, name="layer", chips=chips, dtype=torch.float64)
+    return UntiedNeurons.build(settings, LeastSquares(), MismatchSettings(**spread), units, stream)
+
+
+def test_a_step_goes_up_and_the_gated_error_down():
+    neuron, a, d = untied(activation="step"), 5 * random(2, 3, 6), random(2, 3, 6, seed=1)
+    activity, error = neuron.target(a, d, None)
+    assert torch.equal(neuron.upward((activity, error)), (a >= 0).double())
+    torch.testing.assert_close(neuron.downward((activity, error)), torch.where(a.abs() <= 5, d, 0.0))
+
+
+@pytest.mark.parametrize("output", ["linear", "activation"])
+def test_outputs_have_the_transfer_function_and_the_gate_only_if_asked(output):
+    neuron, a, y = untied(output=output), 5 * random(2, 3, 6), random(1, 3, 6, seed=1)
+    activity, error = neuron.output_target(a, y, 0.5, None)
+    expected, gate = (a, 1.0) if output == "linear" else (torch.tanh(a), (a.abs() <= 5).double())
+    torch.testing.assert_close(activity, expected)
+    torch.testing.assert_close(error, 0.5 * gate * (y - expected))
+
+
+@pytest.mark.parametrize("modulator", ["flat", "triangle", "jamming"])
+def test_a_scaled_gate_has_the_mean_magnitude_of_the_slope_for_every_sample(modulator):
+    neuron, a = untied(scale="tied", modulator=modulator, units=50), random(2, 3, 50)
+    neuron.present((3, 50), Stream(3, "now", chips=(0, 1), dtype=torch.float64))
+    _, error = neuron.target(a, torch.ones_like(a), None)
+    torch.testing.assert_close(error.mean(-1), (1 - torch.tanh(a) ** 2).mean(-1))
+
+
+@pytest.mark.parametrize("settings", [{}, {"gain": 0.1, "offset": 0.1}], ids=["nominal", "mismatched"])
+@pytest.mark.parametrize("modulator", ["tied", "triangle"])
+def test_results_in_buffers_are_the_same(settings, modulator):
+    neuron, a, d, y = untied(modulator=modulator, **settings), random(2, 3, 6), random(2, 3, 6, seed=1), random(1, 3, 6)
+    for write in (lambda out: neuron.target(a, d, None, out), lambda out: neuron.output_target(a, y, 0.3, None, out)):
+        buffers = (torch.empty_like(a), torch.empty_like(a))
+        fresh = write(None)
+        assert write(buffers) is not None
+        assert all(torch.equal(one, other) for one, other in zip(fresh, buffers, strict=True))
+
+
+def test_mismatch_moves_both_compartments_and_the_prediction_is_that_of_the_moved_output():
+    neuron, a, y = untied(gain=0.1, offset=0.1), random(2, 3, 6), random(1, 3, 6, seed=1)
+    activity, error = neuron.output_target(a, y, 1.0, None)
+    assert (activity - a).abs().min() > 1e-4
+    free, _ = neuron.output_target(a, None, 0.0, None)
+    assert torch.equal(free, activity)
+    assert (error + activity - y).abs().min() > 1e-6
+
+
+JAMMED = {"model": "untied", "activation": "tanh", "modulator": "jamming"}
+
+
+def presented(network, clock=None, index=0, steps=(1,), batch=4) -> Simulation:
+    """A simulation of one presentation in pieces of some steps, with the stream of its index."""
+    simulation = Simulation(network, clock or Sweep(1))
+    stream = Stream(7, "settling", network.chip_indices, dtype=torch.float64).at(index)
+    simulation.present(random(1, 4, 6)[:, :batch], random(1, 4, 3, seed=1)[:, :batch], 1.0, stream)
+    for count in steps:
+        simulation.advance(count)
+    return simulation
+
+
+def errors(simulation: Simulation) -> torch.Tensor:
+    return simulation.state[0][1].clone()
+
+
+def test_jamming_is_drawn_anew_for_every_presentation_and_is_the_same_for_the_same_stream(make_network):
+    network = make_network((6, 5, 3), neuron=JAMMED)
+    first, again, other = (errors(presented(network, index=index)) for index in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert (first - other).abs().min() > 1e-9
+
+
+def test_frozen_jamming_is_the_same_for_all_presentations_and_samples_and_another_on_each_chip(make_network):
+    network = make_network((6, 5, 3), neuron={**JAMMED, "modulator": {"name": "jamming", "frozen": True}}, chips=2)
+    assert torch.equal(errors(presented(network)), errors(presented(network, index=1)))
+    numbers = network.neurons[0].numbers
+    assert numbers.shape == (2, 1, 5)
+    assert (numbers[0] != numbers[1]).all()
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_jamming_of_a_chip_depends_neither_on_other_chips_nor_on_how_steps_are_divided(make_network, frozen):
+    neuron = {**JAMMED, "modulator": {"name": "jamming", "frozen": frozen}}
+    clock = Continuous(ExponentialEuler, dt=0.5e-6, steps=12, tolerance=None)
+    together = presented(make_network((6, 5, 3), neuron=neuron, chips=3), clock, steps=(12,))
+    alone = presented(make_network((6, 5, 3), (2,), neuron=neuron, chips=3), clock, steps=(5, 1, 6))
+    torch.testing.assert_close(errors(together)[2], errors(alone)[0], rtol=1e-12, atol=1e-14)
+
+
+def test_samples_that_are_switched_get_other_numbers_by_the_step_of_the_stream(make_network):
+    network = make_network((6, 5, 3), neuron=JAMMED)
+    found = []
+    for _ in range(2):
+        simulation = presented(network)
+        for _ in range(2):
+            simulation.switch(random(1, 4, 6), random(1, 4, 3, seed=1), 1.0)
+            simulation.advance(1)
+            found.append(errors(simulation))
+    assert torch.equal(found[0], found[2])
+    assert torch.equal(found[1], found[3])
+    assert not torch.equal(found[0], found[1])
+
+
+def test_a_restored_simulation_has_the_numbers_of_its_moment(make_network):
+    network = make_network((6, 5, 3), neuron=JAMMED)
+    clock = Continuous(ExponentialEuler, dt=0.5e-6, steps=12, tolerance=None)
+    whole = presented(network, clock, steps=(4,))
+    whole.switch(random(1, 4, 6), random(1, 4, 3, seed=1), 1.0)
+    whole.advance(2)
+    kept = {name: tensor.clone() for name, tensor in whole.tensors().items()}
+    whole.advance(3)
+    resumed = presented(network, clock, index=0, steps=())
+    resumed.restore(kept)
+    resumed.advance(3)
+    assert torch.equal(errors(resumed), errors(whole))
+
+
+def test_jamming_does_not_touch_predictions(make_network):
+    network = make_network((6, 5, 3), neuron=JAMMED)
+    field = presented(network).field
+    tied = presented(make_network((6, 5, 3), neuron={**JAMMED, "modulator": "tied"})).field
+    assert torch.equal(field.prediction(field.output_drive), tied.prediction(tied.output_drive))
+
+
+@pytest.mark.parametrize(
+    ("neuron", "message"),
+    [
+        ({"model": "backpropagation", "activation": "step"}, "activation: step has no slope.*model: untied"),
+        ({"model": "untied", "activation": "step"}, "modulator: step has no slope.*use rectangle"),
+        ({"model": "untied", "scale": "tied"}, "scale: the modulator is the slope itself"),
+        ({"model": "untied", "activation": "step", "modulator": "flat", "scale": "tied"}, "no slope whose magnitude"),
+        (
+            {"model": "untied", "modulator": {"name": "jamming", "low": -1.0}, "scale": "tied"},
+            "scale: the mean of jamming is 0",
+        ),
+    ],
+)
+def test_what_could_not_learn_is_refused_with_the_way_out(make_scenario, neuron, message):
+    with pytest.raises(ValueError, match=message):
+        make_scenario(neuron=neuron)
+
+
+@pytest.mark.parametrize("name", ["alpha", "push", "pull", "mixing"])
+def test_mismatch_of_what_these_neurons_do_not_have_is_refused(make_scenario, name):
+    with pytest.raises(ValueError, match="have no push, pull and mixing"):
+        make_scenario(neuron="backpropagation", mismatch={name: 0.1})
+
+
+@pytest.mark.parametrize(
+    "neuron",
+    [
+        {"model": "untied", "activation": "step", "modulator": "rectangle"},
+        {"model": "untied", "activation": "logistic", "modulator": "flat"},
+        {"model": "untied", "activation": "relu", "modulator": "jamming", "scale": "tied"},
+    ],
+    ids=lambda neuron: f"{neuron['model']}-{neuron['activation']}-{neuron.get('modulator')}",
+)
+def test_small_networks_learn_blobs_without_the_slope(make_scenario, neuron):
+    """Ten classes of noisy patterns, of which chance is 10 %."""
+    learning = {"optimizer": "adam", "rate": 3e-3, "epochs": 30, "batch": 10}
+    scenario = make_scenario((64, 32, 10), neuron=neuron, dynamics="sweep", learning=learning)
+    trainer = Trainer(scenario, build(scenario), load(scenario.data, scenario.seed))
+    while trainer.update < trainer.total_updates:
+        trainer.advance()
+    assert trainer.evaluate()[0]["test_accuracy"] > 0.9
