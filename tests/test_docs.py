@@ -49,7 +49,7 @@ WRITTEN_OUT = {
     "device": "`auto`, `cpu`, `cuda`, `cuda:0`, ...",
     "tile": "`ROWSxCOLUMNS`",
     "weight_range": "number, or `NUMBER/sqrt(fan_in)`",
-    "layers": "list of whole numbers",
+    "layers": "list of layers",
     "parameters": "section",
     "record": "list of sections",
     "units": "list of whole numbers, whole number, `all`",

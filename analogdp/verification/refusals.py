@@ -74,7 +74,7 @@ def refuse_if_too_large(scenario: Scenario, samples: int, steps: int) -> None:
 def _refused_parts(scenario: Scenario) -> Iterator[Problem]:
     if not all(wiring.plain for wiring in scenario.wirings):
         dense = json.dumps([scenario.sizes[0], 32, scenario.sizes[-1]])
-        message = "Brian2's neurons have one synapse for each pair, no windows of images, pools or batches"
+        message = "Brian2 joins every two units by a synapse of their own, and knows no windows, pools or batches"
         way_out = f"use --set network.layers={dense}"
         if scenario.network.architecture is not None:
             way_out += " --set network.architecture=null"
