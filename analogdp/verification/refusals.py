@@ -75,7 +75,7 @@ def _refused_parts(scenario: Scenario) -> Iterator[Problem]:
     if not all(wiring.plain for wiring in scenario.wirings):
         dense = json.dumps([scenario.sizes[0], 32, scenario.sizes[-1]])
         message = "Brian2 joins every two units by a synapse of their own, and knows no windows, pools or batches"
-        way_out = f"use --set network.layers={dense}"
+        way_out = f'use --set "network.layers={dense}"'
         if scenario.network.architecture is not None:
             way_out += " --set network.architecture=null"
         yield Problem("network.layers", f"{message}; {way_out}")
