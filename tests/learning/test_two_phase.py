@@ -273,9 +273,14 @@ def test_the_loss_of_a_batch_is_that_of_its_free_outputs(make_trainer):
 
 
 def test_divergence_in_a_later_phase_is_told(make_trainer):
-    trainer = make_trainer(beta=0.9, network={"gain": 4}, neuron={"activation": "identity"})
-    with pytest.raises(Diverged, match="passed 1e"):
+    """Pushed away from the label by beta, linear outputs answer 1 / (1 - beta) times as strongly as free ones."""
+    trainer = make_trainer(beta=0.95, variant="negative", layers=(5, 7, 3), neuron={"activation": "identity"})
+    inputs, _ = samples(trainer)
+    trainer.simulation.present(inputs)
+    trainer.simulation.settle(whole=True)
+    with pytest.raises(Diverged, match="passed 1e") as told:
         trainer.advance()
+    assert told.value.step > trainer.simulation.clock.steps
 
 
 @pytest.mark.parametrize(
