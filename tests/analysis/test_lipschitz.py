@@ -93,6 +93,11 @@ def test_the_largest_jacobian_is_numpys(make_network):
     assert jacobian_norm(network, inputs, most=2)[1].item() == pytest.approx(max(norms[:2]), rel=1e-3)
 
 
+def test_pools_are_part_of_the_product_of_norms():
+    averages, largest = (spectral_product(convolutional(kind)).item() for kind in ("average", "max"))
+    assert averages == pytest.approx(0.5 * largest)
+
+
 @pytest.mark.parametrize("kind", ["max", "average", "quadratic_mean"])
 def test_bounds_enclose_each_other(kind):
     network = convolutional(kind, 3, 2)
