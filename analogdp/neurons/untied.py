@@ -193,7 +193,8 @@ class Untied(NeuronModel):
 
     def _activity(self, drive: Tensor, linear: bool, out: tuple[Tensor, ...] | None) -> Tensor:
         if out is None:
-            return _amplified(drive if linear else self.activation(drive), self._gains[0])
+            activity = drive if linear else self.activation(drive)
+            return activity if self._gains[0] is None else activity * self._gains[0]
         activity = out[0].copy_(drive)
         if not linear:
             self.activation.apply_(activity)
@@ -201,10 +202,10 @@ class Untied(NeuronModel):
 
     def _error(self, drive: Tensor, message: Tensor, linear: bool, out: tuple[Tensor, ...] | None) -> Tensor:
         message = _shifted(message, self._offsets[1])
-        if not linear:
-            message = self._gate(drive) * message
-        message = _amplified(message, self._gains[1])
-        return message if out is None else out[1].copy_(message)
+        into = None if out is None else out[1]
+        error = torch.mul(message, 1.0 if linear else self._gate(drive), out=into)
+        gain = self._gains[1]
+        return error if gain is None else torch.mul(error, gain, out=into)
 
     def _gate(self, drive: Tensor) -> Tensor:
         gate = self.modulator(drive, self.numbers)
@@ -216,10 +217,6 @@ class Untied(NeuronModel):
 
 def _shifted(drive: Tensor, offset: Tensor | None) -> Tensor:
     return drive if offset is None else drive + offset
-
-
-def _amplified(value: Tensor, gain: Tensor | None) -> Tensor:
-    return value if gain is None else value * gain
 
 
 @registry.neurons.register("untied")
