@@ -34,7 +34,8 @@ class SweepSettings(ClockSettings):
         default=None,
         ge=1,
         le=100_000,
-        description="most sweeps of one settling; default: 1 for forward_backward, else 2 x layers; for hopfield and predictive_coding at least 30",
+        description="most sweeps of one settling; default: 1 for forward_backward, else 2 x layers; "
+        "for hopfield and predictive_coding at least 30",
     )
     tolerance: Ratio | None = Option(
         default=None,
