@@ -6,8 +6,8 @@ from analogdp.neurons.dyadic import DualPropagation, DualPropagationTransposed, 
 from analogdp.neurons.hopfield import Hopfield
 from analogdp.neurons.lifted import InvertedLiftedProximalOperatorMachine, LiftedProximalOperatorMachine
 from analogdp.neurons.losses import CrossEntropy, LeastSquares, Loss
-from analogdp.neurons.threshold import Threshold
 from analogdp.neurons.predictive_coding import PredictiveCoding
+from analogdp.neurons.threshold import Threshold
 from analogdp.neurons.untied import Backpropagation, UntiedNeurons
 
 __all__ = [
