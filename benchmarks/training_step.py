@@ -1,14 +1,15 @@
-"""Time of one training step: forward-backward sweeps of DP-transposed dyads against torch's backpropagation.
+"""Time of one training step: forward-backward sweeps of DP-transposed dyads against backpropagation, torch's and our own.
 
-Both train 784-512-512-10 with ReLU, least squares, batch 64 and torch's Adam, float32, on the same random samples; a step is
-gathering the batch, the gradients, the optimizer, and reading loss and accuracy back. Steps of both alternate, so that
-whatever else the machine does touches both.
+All train 784-512-512-10 with ReLU, least squares and torch's Adam, float32, on the same random samples; a step is gathering the
+batch, the gradients, the optimizer, and reading loss and accuracy back. Steps alternate, so that whatever else the machine does
+touches all.
 
-    python benchmarks/training_step.py
+    python benchmarks/training_step.py [--batch 64]
 
 The last line is one JSON object: medians in milliseconds for one thread and two, and their ratio.
 """
 
+import argparse
 import json
 import platform
 import statistics
@@ -23,7 +24,7 @@ from analogdp.learning import Trainer
 from analogdp.network import build
 from analogdp.scenario import Scenario
 
-SIZES, BATCH, SAMPLES = (784, 512, 512, 10), 64, 6400
+SIZES, SAMPLES = (784, 512, 512, 10), 6400
 WARM_UP, REPEATS = 20, 150
 
 
@@ -36,14 +37,14 @@ def dataset() -> Dataset:
     return Dataset.of_classes("random", tuple("0123456789"), part, part)
 
 
-def sweep_step(data: Dataset) -> Callable[[], None]:
+def sweep_step(data: Dataset, batch: int, neuron: dict[str, object]) -> Callable[[], None]:
     scenario = Scenario.model_validate(
         {
             "data": "mnist",
             "network": {"layers": SIZES},
-            "neuron": {"model": "dp_transposed", "alpha": 0.5, "beta": 0.5},
+            "neuron": neuron,
             "dynamics": "sweep",
-            "learning": {"optimizer": "adam", "rate": 1e-3, "batch": BATCH, "epochs": 1000},
+            "learning": {"optimizer": "adam", "rate": 1e-3, "batch": batch, "epochs": 1000},
             "run": {"device": "cpu"},
         }
     )
@@ -51,7 +52,7 @@ def sweep_step(data: Dataset) -> Callable[[], None]:
     return lambda: (trainer.advance(), None)[1]
 
 
-def backpropagation_step(data: Dataset) -> Callable[[], None]:
+def autograd_step(data: Dataset, batch: int) -> Callable[[], None]:
     layers: list[torch.nn.Module] = []
     for inputs, outputs in pairwise(SIZES):
         layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
@@ -63,8 +64,8 @@ def backpropagation_step(data: Dataset) -> Callable[[], None]:
 
     def step() -> None:
         nonlocal position
-        rows = order[position : position + BATCH]
-        position = (position + BATCH) % SAMPLES
+        rows = order[position : position + batch]
+        position = (position + batch) % SAMPLES
         output = network(data.train_inputs[rows])
         loss = (output - data.train_targets[rows]).square().sum(1).mean() / 2
         optimizer.zero_grad()
@@ -89,24 +90,27 @@ def medians(contenders: dict[str, Callable[[], None]]) -> dict[str, float]:
 
 
 def main() -> None:
-    data = dataset()
+    parser = argparse.ArgumentParser(description="Time of one training step.")
+    parser.add_argument("--batch", type=int, default=64, help="samples of a step")
+    batch, data = parser.parse_args().batch, dataset()
     figures: dict[str, object] = {
         "sizes": SIZES,
-        "batch": BATCH,
+        "batch": batch,
         "torch": torch.__version__,
         "machine": platform.processor(),
     }
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        found = medians({"sweep": sweep_step(data), "backpropagation": backpropagation_step(data)})
-        ratio = found["sweep"] / found["backpropagation"]
-        print(
-            f"{threads} threads: sweep {found['sweep']:.2f} ms, backpropagation {found['backpropagation']:.2f} ms: {ratio:.2f}"
+        found = medians(
+            {
+                "dp_transposed": sweep_step(data, batch, {"model": "dp_transposed", "alpha": 0.5, "beta": 0.5}),
+                "backpropagation": sweep_step(data, batch, {"model": "backpropagation"}),
+                "autograd": autograd_step(data, batch),
+            }
         )
-        figures[f"threads_{threads}"] = {
-            **{name: round(value, 3) for name, value in found.items()},
-            "ratio": round(ratio, 3),
-        }
+        ratios = {f"to_{name}": found["dp_transposed"] / found[name] for name in ("backpropagation", "autograd")}
+        print(f"{threads} threads:", ", ".join(f"{name} {value:.2f} ms" for name, value in found.items()))
+        figures[f"threads_{threads}"] = {name: round(value, 3) for name, value in (found | ratios).items()}
     print(json.dumps(figures))
 
 
