@@ -10,7 +10,8 @@ import torch
 from analogdp import registry
 from analogdp.data import Dataset
 from analogdp.network import Network, build
-from analogdp.scenario.schema import DataSettings, Scenario
+from analogdp.scenario.data import DataSettings
+from analogdp.scenario.schema import Scenario
 
 
 class BlobsSettings(DataSettings):

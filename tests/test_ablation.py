@@ -13,7 +13,7 @@ from analogdp.analysis.ablation import Ablation
 from analogdp.data import Dataset
 from analogdp.errors import InputError
 from analogdp.runs import Interrupted
-from analogdp.scenario.schema import DataSettings
+from analogdp.scenario.data import DataSettings
 
 NOISES = {"membrane": 0.05, "nudging": 0.1}
 SHORT = {"epochs": 1, "batch": 30, "optimizer": "sgd", "rate": 0.1}

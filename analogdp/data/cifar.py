@@ -19,7 +19,7 @@ from analogdp.data.batches import Batch, checked_batch, joined
 from analogdp.data.download import DownloadSettings
 from analogdp.data.pickles import read_pickle
 from analogdp.errors import InputError
-from analogdp.scenario.schema import DataSettings
+from analogdp.scenario.data import DataSettings
 
 SHAPE = (3, 32, 32)
 PIXELS = 3072

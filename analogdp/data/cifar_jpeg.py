@@ -20,7 +20,7 @@ from analogdp.data.cache import converted
 from analogdp.data.cifar import CIFAR10_CLASSES, PIXELS, SHAPE
 from analogdp.data.files import FileSettings
 from analogdp.errors import InputError
-from analogdp.scenario.schema import DataSettings
+from analogdp.scenario.data import DataSettings
 
 BATCH = 1000
 """Pictures that are decoded before they are written to the cache."""

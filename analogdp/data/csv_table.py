@@ -14,7 +14,7 @@ from analogdp.data.splitting import divide
 from analogdp.data.table import Table, read_table
 from analogdp.data.user_files import Contents, UserFileSettings
 from analogdp.errors import InputError
-from analogdp.scenario.schema import DataSettings
+from analogdp.scenario.data import DataSettings
 
 
 def _as_list(value: Any) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor
 from analogdp import registry
 from analogdp.data.base import Dataset
 from analogdp.data.splitting import SplitSettings, divide
-from analogdp.scenario.schema import DataSettings
+from analogdp.scenario.data import DataSettings
 
 SAMPLES = 1797
 BRIGHTEST = 16.0

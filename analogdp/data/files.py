@@ -10,7 +10,8 @@ from typing import ClassVar, Self
 from pydantic import Field
 
 from analogdp.errors import InputError
-from analogdp.scenario.schema import DataSettings, Scenario
+from analogdp.scenario.data import DataSettings
+from analogdp.scenario.schema import Scenario
 
 DATA_VARIABLE = "ANALOGDP_DATA"
 """Environment variable with the folder that holds a folder for each data set; ``--data-dir`` sets it for a command."""

@@ -18,7 +18,8 @@ from analogdp import registry
 from analogdp.data.base import Dataset
 from analogdp.data.splitting import SplitSettings, divide
 from analogdp.errors import InputError
-from analogdp.scenario.schema import DataSettings, Scenario
+from analogdp.scenario.data import DataSettings
+from analogdp.scenario.schema import Scenario
 
 ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"))
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")

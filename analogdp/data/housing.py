@@ -14,7 +14,7 @@ from analogdp.data.files import FileSettings
 from analogdp.data.splitting import SplitSettings, divide
 from analogdp.data.table import Table, read_table
 from analogdp.errors import InputError
-from analogdp.scenario.schema import DataSettings
+from analogdp.scenario.data import DataSettings
 
 SAMPLES = 20_640
 COLUMNS = (

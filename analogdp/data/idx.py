@@ -16,7 +16,7 @@ from analogdp import registry
 from analogdp.data.base import Dataset
 from analogdp.data.download import DownloadSettings
 from analogdp.errors import InputError
-from analogdp.scenario.schema import DataSettings
+from analogdp.scenario.data import DataSettings
 
 SIDE = 28
 LARGEST_FILE = 1_000_000_000

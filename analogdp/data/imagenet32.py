@@ -13,7 +13,7 @@ from analogdp.data.batches import Batch, checked_batch
 from analogdp.data.cache import converted
 from analogdp.data.files import FileSettings
 from analogdp.data.pickles import read_pickle_file
-from analogdp.scenario.schema import DataSettings
+from analogdp.scenario.data import DataSettings
 
 SHAPE = (3, 32, 32)
 PIXELS = 3072

@@ -5,7 +5,7 @@ from __future__ import annotations
 from analogdp import registry
 from analogdp.data.base import Dataset
 from analogdp.data.preprocessing import prepared
-from analogdp.scenario.schema import DataSettings
+from analogdp.scenario.data import DataSettings
 
 
 def load(settings: DataSettings, seed: int) -> Dataset:

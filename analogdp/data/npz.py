@@ -15,7 +15,7 @@ from analogdp.data.numpy_archive import NumpyArchive
 from analogdp.data.splitting import divide
 from analogdp.data.user_files import Contents, UserFileSettings
 from analogdp.errors import InputError
-from analogdp.scenario.schema import DataSettings
+from analogdp.scenario.data import DataSettings
 
 
 class NpzSettings(UserFileSettings):

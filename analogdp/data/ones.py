@@ -11,7 +11,7 @@ from torch import Tensor
 from analogdp import registry
 from analogdp.data.base import Dataset
 from analogdp.data.samples import Samples
-from analogdp.scenario.schema import DataSettings
+from analogdp.scenario.data import DataSettings
 from analogdp.streams import Stream
 
 CLASSES = ("at most 70 % ones", "more than 70 % ones")

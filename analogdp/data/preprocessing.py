@@ -12,7 +12,7 @@ from analogdp.data.augmentation import Augmentation
 from analogdp.data.base import Dataset
 from analogdp.data.samples import Samples
 from analogdp.errors import InputError
-from analogdp.scenario.schema import DataSettings
+from analogdp.scenario.data import DataSettings
 from analogdp.streams import WHOLE_RUN, Stream, stream
 
 BLOCK = 4096

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from analogdp.data.base import Dataset
 from analogdp.errors import Problem
+from analogdp.scenario.data import DataSettings
 from analogdp.scenario.quantities import Ratio
-from analogdp.scenario.schema import DataSettings, Scenario
+from analogdp.scenario.schema import Scenario
 from analogdp.streams import WHOLE_RUN, stream
 
 USUAL_FRACTION = 0.2

@@ -13,7 +13,7 @@ from analogdp.data.files import FileSettings
 from analogdp.data.splitting import SplitSettings, divide
 from analogdp.data.table import read_table
 from analogdp.errors import InputError
-from analogdp.scenario.schema import DataSettings
+from analogdp.scenario.data import DataSettings
 
 SAMPLES = {"white": 4898, "red": 1599}
 QUALITIES = {"white": range(3, 10), "red": range(3, 9)}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from analogdp.network import Network
-from analogdp.scenario.schema import FeedbackSettings
+from analogdp.scenario.feedback import FeedbackSettings
 from analogdp.streams import Stream
 from analogdp.synapses.base import LocalUpdate, Synapse, UpdateReport
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from analogdp.dynamics import Simulation
 from analogdp.learning.optimizers import transposed
 from analogdp.learning.plasticity import PlasticityRule
-from analogdp.scenario.schema import FeedbackSettings
+from analogdp.scenario.feedback import FeedbackSettings
 from analogdp.streams import Stream
 from analogdp.synapses.base import LocalUpdate, UpdateReport
 

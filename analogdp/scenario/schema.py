@@ -8,22 +8,22 @@ parts of a kind have in common.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from analogdp import registry
 from analogdp.errors import Problem
-from analogdp.scenario.architectures import Layers, known, layers_of
-from analogdp.scenario.data import DataSettings as DataSettings
+from analogdp.scenario.data import DataSettings
 from analogdp.scenario.energy import EnergySettings
-from analogdp.scenario.layers import AnyLayer, ImageShape, LayerSettings
+from analogdp.scenario.feedback import FeedbackField, FeedbackSettings
 from analogdp.scenario.measure import MeasureSettings
 from analogdp.scenario.mismatch import MismatchSettings
+from analogdp.scenario.network import NetworkSettings
 from analogdp.scenario.noise import NoiseSettings
-from analogdp.scenario.quantities import Ratio, Time
+from analogdp.scenario.quantities import Time
 from analogdp.scenario.record import RecordSettings
+from analogdp.scenario.running import RunSettings
 from analogdp.scenario.settings import NameIn, OneOf, ProblemList, Settings
 from analogdp.scenario.wiring import Wiring, wire
 
@@ -186,193 +186,9 @@ class LearningSettings(Settings):
         return 3 * dtype_bytes
 
 
-class NetworkSettings(Settings):
-    """Layers and what the output should do."""
-
-    layers: tuple[Annotated[int | ImageShape | LayerSettings, AnyLayer()], ...] = Field(
-        default=(64, 128, 64, 10),
-        min_length=2,
-        max_length=1000,
-        description="units per layer, the clamped input first; images and convolutions as sections",
-    )
-    architecture: Annotated[str, AfterValidator(known)] | None = Field(
-        default=None, description="lenet5, vgg16, or mlp with its hidden sizes, such as mlp-512-512, in place of layers"
-    )
-    loss: Annotated[str, NameIn(registry.losses)] = Field(
-        default="least_squares", description="what the nudged output lowers"
-    )
-    bias: bool = Field(default=True, description="every neuron has a trained resting drive")
-    gain: Ratio = Field(
-        default=1.0, ge=0, le=100, description="initial weights are normal with variance gain^2 / fan-in"
-    )
-
-    def layers_for(self, data: DataSettings) -> Layers:
-        """The layers, also where an architecture stands for them.
-
-        Raises:
-            ValueError: the architecture does not take such data.
-        """
-        if self.architecture is None:
-            return self.layers
-        return layers_of(self.architecture, data.shape(), data.sizes()[1])
-
-    def resolved(self, scenario: Scenario) -> Self:
-        return self.model_copy(update={"layers": self.layers_for(scenario.data)})
-
-    def contradictions(self, scenario: Scenario) -> list[Problem]:
-        try:
-            layers = self.layers_for(scenario.data)
-            wirings = wire(layers)
-        except ProblemList as error:
-            return [Problem(f"layers.{problem.path}", problem.message) for problem in error.problems]
-        except ValueError as error:
-            return [Problem("architecture", str(error))]
-        if self.architecture and "layers" in self.model_fields_set and self.layers != layers:
-            return [Problem("architecture", f"{self.architecture} has layers of its own; leave layers or this away")]
-        if wirings[-1].kernel is not None:
-            return [Problem(f"layers.{len(wirings)}", "the last layer, the output, is a number of units")]
-        data, shape = scenario.data, scenario.data.shape()
-        inputs, outputs = data.sizes()
-        ends = (("first", wirings[0].inputs, inputs, "inputs"), ("last", wirings[-1].outputs, outputs, "outputs"))
-        problems = [
-            Problem("layers", f"the {end} layer has {units} units, but {data.name} has {size} {what}")
-            for end, units, size, what in ends
-            if units != size
-        ]
-        if not problems and len(shape) == len(wirings[0].below) == 3 and shape != wirings[0].below:
-            problems.append(Problem("layers.0", f"{layers[0]} is not the shape of {data.name}, {ImageShape(*shape)}"))
-        refusal = self._why_not_normalised(scenario)
-        places = [place for place, wiring in enumerate(wirings, start=1) if wiring.normalised]
-        return problems + [Problem(f"layers.{place}.normalise", refusal) for place in places if refusal]
-
-    @staticmethod
-    def _why_not_normalised(scenario: Scenario) -> str | None:
-        """The reason why drives cannot be normalised over a batch, or None if they can."""
-        model = scenario.neuron.model
-        if not registry.neurons.get(model).batch_normalises:
-            able = [name for name in registry.neurons.names() if registry.neurons.get(name).batch_normalises]
-            return f"neurons of model {model} settle every sample by itself; leave it away, or use neuron: {' or '.join(able)}"
-        if getattr(scenario.dynamics, "order", None) != "forward_backward":
-            return "samples of a batch are computed together only in sweeps; use dynamics: sweep, of order forward_backward"
-        if scenario.learning.batch == 1:
-            return "the drives of one sample have no spread; use a learning.batch of 2 or more"
-        return None
-
-
 def _by_name(name: str) -> Any:
     """A default that pydantic validates into the settings of the part called ``name``."""
     return Field(default=name)
-
-
-class FeedbackSettings(Settings):
-    """What errors come down through from layer to layer. A bare name stands for a path with all its defaults."""
-
-    path: Literal["transposed", "copy", "kolen_pollack", "random"] = Field(
-        default="transposed",
-        description="transposed: the synapses themselves, read backwards; copy: synapses of their own that start as copies and "
-        "get the same updates; kolen_pollack: the same from random weights, and all weights decay; random: fixed random weights",
-    )
-    gain: Ratio | None = Field(
-        default=None,
-        gt=0,
-        le=100,
-        description="random weights are normal with variance gain^2 / fan-in of the synapse that they stand beside; default 1",
-    )
-    decay: Ratio | None = Field(
-        default=None,
-        ge=0,
-        lt=1,
-        description="share that every update takes from the weights of both ways with kolen_pollack; default 3e-3",
-    )
-
-    @property
-    def separate(self) -> bool:
-        """Whether errors have synapses of their own."""
-        return self.path != "transposed"
-
-    @property
-    def starts_random(self) -> bool:
-        """Whether these start without knowing the weights that they stand beside."""
-        return self.path in ("kolen_pollack", "random")
-
-    @property
-    def learns(self) -> bool:
-        """Whether these get the updates of the synapses that they stand beside."""
-        return self.path in ("copy", "kolen_pollack")
-
-    def resolved(self, scenario: Scenario) -> Self:
-        gain = 1.0 if self.gain is None and self.starts_random else self.gain
-        decay = 3e-3 if self.decay is None and self.path == "kolen_pollack" else self.decay
-        return self.model_copy(update={"gain": gain, "decay": decay})
-
-    def contradictions(self, scenario: Scenario) -> list[Problem]:
-        problems = []
-        if self.gain is not None and not self.starts_random:
-            problems.append(Problem("gain", "only random weights have it; use path: random or kolen_pollack"))
-        if self.decay is not None and self.path != "kolen_pollack":
-            problems.append(Problem("decay", f"{self.decay:g} is only used by path: kolen_pollack"))
-        if self.separate and len(scenario.sizes) < 3:
-            message = "there are no hidden layers that errors could come down to; use path: transposed"
-            problems.append(Problem("path", message))
-        if self.path == "copy" and not scenario.synapse.written_by_pulses:
-            message = (
-                "copies of ideal weights stay equal to them; use path: transposed, or physical cells for the synapses"
-            )
-            problems.append(Problem("path", message))
-        if self.separate and scenario.noise.conductance is not None:
-            message = (
-                "noise.conductance reaches only the synapses themselves; use path: transposed, or set the noise to null"
-            )
-            problems.append(Problem("path", message))
-        return problems
-
-
-def _path(value: Any) -> Any:
-    return {"path": value} if isinstance(value, str) else value
-
-
-FeedbackField = Annotated[FeedbackSettings, BeforeValidator(_path, json_schema_input_type=str | FeedbackSettings)]
-
-
-class RunSettings(Settings):
-    """Where and how the simulation is computed; nothing here changes what is simulated."""
-
-    device: str = Field(
-        default="auto",
-        pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$",
-        description="one of auto, cpu, cuda, cuda:0, cuda:1, ...",
-    )
-    dtype: Literal["float32", "float64"] = Field(default="float32", description="of all computed numbers")
-    threads: int | None = Field(
-        default=None, ge=1, le=1024, description="CPU threads; default: 1 for small networks, else all"
-    )
-    compile: bool = Field(
-        default=False, description="let torch.compile fuse several time steps; needs a C++ compiler on the CPU"
-    )
-    only_chips: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
-        default=None,
-        min_length=1,
-        description="indices of the chips to simulate, of all that the scenario has; null: all",
-    )
-    directory: Path = Field(default=Path("runs"), strict=False, description="where run directories are made")
-    checkpoint_every: int | None = Field(
-        default=None, ge=1, description="weight updates between checkpoints; default: an epoch"
-    )
-
-    def contradictions(self, scenario: Scenario) -> list[Problem]:
-        problems = [
-            Problem(f"only_chips.{place}", f"{chip} is out of range; chips of this scenario: 0 to {scenario.chips - 1}")
-            for place, chip in enumerate(self.only_chips or ())
-            if chip >= scenario.chips
-        ]
-        if len({*(self.only_chips or ())}) < len(self.only_chips or ()):
-            problems.append(Problem("only_chips", "a chip is named twice"))
-        if not self.compile:
-            return problems
-        reason = scenario.dynamics.why_not_compiled(scenario) or scenario.learning.why_not_compiled()
-        if not all(wiring.plain for wiring in scenario.wirings):
-            reason = "layers with convolutions, pools or normalisation cannot be compiled"
-        return [*problems, Problem("compile", f"{reason}; set it to false")] if reason else problems
 
 
 class Scenario(Settings):

@@ -12,7 +12,8 @@ from analogdp.data.preprocessing import prepared, statistics
 from analogdp.data.samples import Samples
 from analogdp.errors import InputError
 from analogdp.network import build
-from analogdp.scenario.schema import DataSettings, Scenario
+from analogdp.scenario.data import DataSettings
+from analogdp.scenario.schema import Scenario
 from analogdp.streams import Stream
 
 RANDOM = np.random.default_rng(0)

@@ -1,10 +1,10 @@
 import pytest
 import torch
+from analogdp.scenario.feedback import FeedbackSettings
 
 from analogdp.errors import InputError
 from analogdp.learning.optimizers import WeightUpdater, transposed
 from analogdp.network.feedback import named_synapses
-from analogdp.scenario.schema import FeedbackSettings
 from analogdp.streams import Stream
 from analogdp.synapses.base import LocalUpdate
 

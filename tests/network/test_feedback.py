@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from analogdp.scenario.feedback import FeedbackSettings
 
 from analogdp.data import load
 from analogdp.dynamics import Simulation
@@ -12,7 +13,7 @@ from analogdp.learning.plasticity import ContrastiveHebbian
 from analogdp.network import Field, build
 from analogdp.network.feedback import named_synapses
 from analogdp.registry import clocks
-from analogdp.scenario.schema import FeedbackSettings, Scenario
+from analogdp.scenario.schema import Scenario
 from analogdp.streams import Stream
 
 NOISELESS = {"card": "gokmen_vlasov", **dict.fromkeys(("step_spread", "asymmetry_spread", "upper_spread"), 0)}

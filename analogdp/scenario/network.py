@@ -1,0 +1,92 @@
+"""The network section of a scenario: layers, and what the output should do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import AfterValidator, Field
+
+from analogdp import registry
+from analogdp.errors import Problem
+from analogdp.scenario.architectures import Layers, known, layers_of
+from analogdp.scenario.data import DataSettings
+from analogdp.scenario.layers import AnyLayer, ImageShape, LayerSettings
+from analogdp.scenario.quantities import Ratio
+from analogdp.scenario.settings import NameIn, ProblemList, Settings
+from analogdp.scenario.wiring import wire
+
+if TYPE_CHECKING:
+    from analogdp.scenario.schema import Scenario
+
+
+class NetworkSettings(Settings):
+    """Layers and what the output should do."""
+
+    layers: tuple[Annotated[int | ImageShape | LayerSettings, AnyLayer()], ...] = Field(
+        default=(64, 128, 64, 10),
+        min_length=2,
+        max_length=1000,
+        description="units per layer, the clamped input first; images and convolutions as sections",
+    )
+    architecture: Annotated[str, AfterValidator(known)] | None = Field(
+        default=None, description="lenet5, vgg16, or mlp with its hidden sizes, such as mlp-512-512, in place of layers"
+    )
+    loss: Annotated[str, NameIn(registry.losses)] = Field(
+        default="least_squares", description="what the nudged output lowers"
+    )
+    bias: bool = Field(default=True, description="every neuron has a trained resting drive")
+    gain: Ratio = Field(
+        default=1.0, ge=0, le=100, description="initial weights are normal with variance gain^2 / fan-in"
+    )
+
+    def layers_for(self, data: DataSettings) -> Layers:
+        """The layers, also where an architecture stands for them.
+
+        Raises:
+            ValueError: the architecture does not take such data.
+        """
+        if self.architecture is None:
+            return self.layers
+        return layers_of(self.architecture, data.shape(), data.sizes()[1])
+
+    def resolved(self, scenario: Scenario) -> Self:
+        return self.model_copy(update={"layers": self.layers_for(scenario.data)})
+
+    def contradictions(self, scenario: Scenario) -> list[Problem]:
+        try:
+            layers = self.layers_for(scenario.data)
+            wirings = wire(layers)
+        except ProblemList as error:
+            return [Problem(f"layers.{problem.path}", problem.message) for problem in error.problems]
+        except ValueError as error:
+            return [Problem("architecture", str(error))]
+        if self.architecture and "layers" in self.model_fields_set and self.layers != layers:
+            return [Problem("architecture", f"{self.architecture} has layers of its own; leave layers or this away")]
+        if wirings[-1].kernel is not None:
+            return [Problem(f"layers.{len(wirings)}", "the last layer, the output, is a number of units")]
+        data, shape = scenario.data, scenario.data.shape()
+        inputs, outputs = data.sizes()
+        ends = (("first", wirings[0].inputs, inputs, "inputs"), ("last", wirings[-1].outputs, outputs, "outputs"))
+        problems = [
+            Problem("layers", f"the {end} layer has {units} units, but {data.name} has {size} {what}")
+            for end, units, size, what in ends
+            if units != size
+        ]
+        if not problems and len(shape) == len(wirings[0].below) == 3 and shape != wirings[0].below:
+            problems.append(Problem("layers.0", f"{layers[0]} is not the shape of {data.name}, {ImageShape(*shape)}"))
+        refusal = self._why_not_normalised(scenario)
+        places = [place for place, wiring in enumerate(wirings, start=1) if wiring.normalised]
+        return problems + [Problem(f"layers.{place}.normalise", refusal) for place in places if refusal]
+
+    @staticmethod
+    def _why_not_normalised(scenario: Scenario) -> str | None:
+        """The reason why drives cannot be normalised over a batch, or None if they can."""
+        model = scenario.neuron.model
+        if not registry.neurons.get(model).batch_normalises:
+            able = [name for name in registry.neurons.names() if registry.neurons.get(name).batch_normalises]
+            return f"neurons of model {model} settle every sample by itself; leave it away, or use neuron: {' or '.join(able)}"
+        if getattr(scenario.dynamics, "order", None) != "forward_backward":
+            return "samples of a batch are computed together only in sweeps; use dynamics: sweep, of order forward_backward"
+        if scenario.learning.batch == 1:
+            return "the drives of one sample have no spread; use a learning.batch of 2 or more"
+        return None
