@@ -118,7 +118,8 @@ def test_an_interrupted_ablation_goes_on(scenario, tmp_path):
 
 def test_a_regression_is_compared_by_its_loss(make_scenario, tmp_path):
     sections = {"data": {"name": "ripples"}, "network": {"layers": (8, 2)}, "noise": {"membrane": 0.1}}
-    regression = analogdp.Scenario.model_validate({**sections, "learning": {"epochs": 1}, "run": {"device": "cpu"}})
+    learning, run = {"epochs": 1, "batch": 20}, {"device": "cpu"}
+    regression = analogdp.Scenario.model_validate({**sections, "learning": learning, "run": run})
     found = ablate(regression, seeds=1, out=tmp_path / "out")
     assert found.metric == "test_loss"
     full, other = (

@@ -76,7 +76,7 @@ def test_one_line_is_a_whole_scenario(write):
         ("neuron: {modle: dp}", "neuron.modle: unknown key 'modle'; did you mean 'model'? Known: activation, alpha,"),
         (
             "neuron: {model: dpp}",
-            "neuron.model: unknown neuron model 'dpp': did you mean 'dp'? Known: dp, dp_transposed",
+            "neuron.model: unknown neuron model 'dpp': did you mean 'dp'? Known: backpropagation, dp, dp_transposed",
         ),
         ("neuron: dpp", "neuron.model: unknown neuron model 'dpp': did you mean 'dp'?"),
         ("neuron: [dp]", "neuron: expected a mapping such as {model: dp_transposed}, not ['dp']"),
@@ -89,7 +89,7 @@ def test_one_line_is_a_whole_scenario(write):
         ("network: {layers: [64, 0, 10]}", "network.layers.1: 0 is out of range; allowed: at least 1"),
         (
             "network: {layers: [64, '32', 10]}",
-            "network.layers.1: expected a whole number, not '32'; leave the quotes away",
+            "network.layers.1: expected units, a shape such as 1x28x28, or a section such as {conv: 6}, not '32'",
         ),
         ("network: {layers: [64]}", "network.layers: 1 value; allowed: 2 to 1000"),
         ("network: {layers: 64}", "network.layers: expected a list, not 64"),
