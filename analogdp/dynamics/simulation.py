@@ -9,10 +9,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from analogdp.dynamics.axons import Axons
 from analogdp.dynamics.clocks import Clock
 from analogdp.dynamics.divergence import Diverged, beyond_bounds, is_bounded
-from analogdp.dynamics.noise import Fluctuations
+from analogdp.dynamics.workspace import Workspace
 from analogdp.network import Field, Network
 from analogdp.scenario.noise import NoiseSettings
 from analogdp.streams import Stream
@@ -38,77 +37,6 @@ class Settling:
     chip_steps: Tensor
     settled_after: Tensor | None
     messages: Tensor | None = None
-
-
-class _Workspace:
-    """The buffers of one batch size."""
-
-    def __init__(
-        self, network: Network, clock: Clock, noise: NoiseSettings, tau: float | None, batch: int, compiled: bool
-    ) -> None:
-        self.field = Field(network, batch)
-        self.state = self.field.new_state()
-        self.layers = self.field.layout.views(self.state)
-        self.field.transmission = self.axons = clock.transmission(self.field)
-        self.step = clock.prepare(self.field)
-        self.noise = Fluctuations(self.field, noise, clock.timestep, tau, self.step.normals)
-        self.stepping = clock.stepping(self.field, self.state, self.step, self.noise, self, compiled)
-        self.residual = torch.empty(self.field.layout.chips, batch, device=network.device, dtype=network.dtype)
-        # A chip stops when all its own samples have settled, whichever chips run beside it; alone it needs no copy.
-        self.alone = self.field.layout.chips == 1
-        # What lies between layers remembers slopes, which belong to the state.
-        by_chip = (self.field.layout.chips, -1)
-        self.slopes = tuple(part.view(by_chip) for own in self.field.passages for part in own.memory.values())
-        self.kept = Kept(self.layers, self.field.output_drive, self.messages, self.slopes)
-        if not self.alone:
-            drive, sent = torch.empty_like(self.field.output_drive), self.messages
-            self.kept = Kept(
-                tuple(map(torch.empty_like, self.layers)),
-                drive,
-                None if sent is None else torch.empty_like(sent),
-                tuple(map(torch.empty_like, self.slopes)),
-            )
-
-    @property
-    def messages(self) -> Tensor | None:
-        """Events sent so far, if messages are events."""
-        return self.axons.sent if isinstance(self.axons, Axons) and self.axons.has_events else None
-
-    @property
-    def patience(self) -> int:
-        """Steps for which a sample has to stay at rest before it counts as settled: as long as messages take."""
-        return self.axons.round_trip if isinstance(self.axons, Axons) else 0
-
-    def keep(self, chips: Tensor) -> None:
-        """Keep the present state of some chips ``(chips,)`` for the end of the settling."""
-        if self.alone:
-            return
-        chosen = chips.view(-1, 1, 1)
-        torch.where(chosen, self.field.output_drive, self.kept.drive, out=self.kept.drive)
-        for kept, present in zip(self.kept.layers, self.layers, strict=True):
-            torch.where(chosen, present, kept, out=kept)
-        if self.kept.messages is not None and self.messages is not None:
-            torch.where(chips.view(1, -1, 1), self.messages, self.kept.messages, out=self.kept.messages)
-        for kept, present in zip(self.kept.slopes, self.slopes, strict=True):
-            torch.where(chips.view(-1, 1), present, kept, out=kept)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What the next step goes on from, by name."""
-        parts = {"field": self.field.tensors(), "clock": self.step.tensors(), "noise": self.noise.tensors()}
-        if isinstance(self.axons, Axons):
-            parts["axons"] = self.axons.tensors()
-        named = {f"{part}.{name}": tensor for part, own in parts.items() for name, tensor in own.items()}
-        return {"state": self.state} | named
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What is kept of a settling."""
-
-    layers: tuple[Tensor, ...]
-    drive: Tensor
-    messages: Tensor | None
-    slopes: tuple[Tensor, ...] = ()
 
 
 class Watcher(Protocol):
@@ -153,8 +81,8 @@ class Simulation:
         self.network, self.clock = network, clock
         self.watcher: Watcher | None = None
         self._noise, self._tau, self._compiled = noise or NoiseSettings(), tau, compiled
-        self._workspaces: dict[int, _Workspace] = {}
-        self._current: _Workspace | None = None
+        self._workspaces: dict[int, Workspace] = {}
+        self._current: Workspace | None = None
         self._usual = Stream(0, "simulation", network.chip_indices, network.device, network.dtype)
         self._stream = self._usual
         self._quiet = True
@@ -208,9 +136,7 @@ class Simulation:
         """
         batch = inputs.shape[1]
         if batch not in self._workspaces:
-            self._workspaces[batch] = _Workspace(
-                self.network, self.clock, self._noise, self._tau, batch, self._compiled
-            )
+            self._workspaces[batch] = Workspace(self.network, self.clock, self._noise, self._tau, batch, self._compiled)
         work = self._current = self._workspaces[batch]
         self._quiet = stream is None if quiet is None else quiet
         self._switched = False
@@ -336,7 +262,7 @@ class Simulation:
         for name, tensor in self._workspace.tensors().items():
             tensor.copy_(tensors[name])
 
-    def _settling(self, work: _Workspace, begin: int, chip_steps: Tensor, settled_after: Tensor | None) -> Settling:
+    def _settling(self, work: Workspace, begin: int, chip_steps: Tensor, settled_after: Tensor | None) -> Settling:
         kept = work.kept
         if not work.alone:
             for slopes, own in zip(work.slopes, kept.slopes, strict=True):
@@ -345,7 +271,7 @@ class Simulation:
         return Settling(kept.layers, prediction, self.step - begin, chip_steps, settled_after, kept.messages)
 
     @property
-    def _workspace(self) -> _Workspace:
+    def _workspace(self) -> Workspace:
         if self._current is None:
             raise RuntimeError("nothing to simulate yet: call present() first")
         return self._current
