@@ -40,9 +40,9 @@ class Workspace:
         self.residual = torch.empty(self.field.layout.chips, batch, device=network.device, dtype=network.dtype)
         # A chip stops when all its own samples have settled, whichever chips run beside it; alone it needs no copy.
         self.alone = self.field.layout.chips == 1
-        # What lies between layers remembers slopes, which belong to the state.
+        # What lies between layers remembers slopes, and a damped input where it was, which belong to the state.
         by_chip = (self.field.layout.chips, -1)
-        self.slopes = tuple(part.view(by_chip) for own in self.field.passages for part in own.memory.values())
+        self.slopes = tuple(part.view(by_chip) for part in self.field.memory.values())
         self.kept = Kept(self.layers, self.field.output_drive, self.messages, self.slopes)
         if not self.alone:
             drive, sent = torch.empty_like(self.field.output_drive), self.messages

@@ -60,6 +60,7 @@ class Field:
         disturbance: added to all targets, a flat tensor or None.
         shown: what the cells of each synapse show at this moment ``(chips, out, in)`` where they fluctuate, or None.
         transmission: what becomes of messages between layers; None delivers them at once, as they are.
+        memory: what was sent up that messages down depend on, and by how much a damped input has moved, by name.
         live: the input's drive is read at every evaluation, because its weights or the input change.
     """
 
@@ -84,6 +85,17 @@ class Field:
         self._last = len(network.layers) - 1
         gain = self._input_gain = network.neurons[0].input_gain
         self._moves = isinstance(gain, Tensor) or gain != 0
+        self._damping = network.neurons[0].input_damping
+        self.memory = {
+            f"passage{index}.{name}": kept
+            for index, passage in enumerate(self.passages)
+            for name, kept in passage.memory.items()
+        }
+        self._displacement: Tensor | None = None
+        if self._damping is not None:
+            like = network.synapses[0].weights
+            self._displacement = like.new_zeros(self.layout.chips, batch, network.sizes[0])
+            self.memory["displacement"] = self._displacement
         self._target = self.new_state()
         self._drive, self._feedback, self._upward, self._downward = (self._messages() for _ in range(4))
         # What was received: the very buffers of the messages, unless something happens to these on their way.
@@ -146,9 +158,8 @@ class Field:
         """Forget what was sent: nobody has seen the clamped samples yet."""
         for message in (*self._feedback, *self._upward, *self._downward):
             message.zero_()
-        for passage in self.passages:
-            for kept in passage.memory.values():
-                kept.zero_()
+        for kept in self.memory.values():
+            kept.zero_()
         self._received_up, self._received_down = list(self._upward), list(self._downward)
         if self.transmission is not None:
             self.transmission.reset()
@@ -285,34 +296,40 @@ class Field:
     def moved(self, inputs: Tensor, downward: Tensor) -> Tensor:
         """What the lowest weights read of a clamped input that is a linear dyad: moved by the first layer's ``downward``.
 
-        The mean of such a dyad is x + gamma W^T delta (Hoier & Zach 2024, Sec. 4); inputs stay as they are by default.
+        The mean of such a dyad is x + gamma W^T delta (Hoier & Zach 2024, Sec. 4), of which a damped one keeps a share of
+        what it was, as all damped layers do; inputs stay as they are by default.
         """
-        if not self._moves:
-            return inputs
+        return inputs + self._displaced(downward) if self._moves else inputs
+
+    def _displaced(self, downward: Tensor) -> Tensor:
         shown = self.shown[0] if self.shown else None
-        return inputs + self._input_gain * self.passages[0].down(downward, None, None, shown)
+        wanted = self._input_gain * self.passages[0].down(downward, None, None, shown)
+        if self._damping is None or self._displacement is None:
+            return wanted
+        return wanted.lerp(self._displacement, self._damping.kept(wanted))
 
     def tensors(self) -> dict[str, Tensor]:
         """What the next evaluation needs besides the state and the samples, by name; to be copied into."""
         named = {"feedback": self._feedback, "upward": self._upward, "downward": self._downward}
         messages = {f"{name}{index}": own for name, messages in named.items() for index, own in enumerate(messages)}
-        memories = {
-            f"passage{index}.{name}": kept
-            for index, passage in enumerate(self.passages)
-            for name, kept in passage.memory.items()
-        }
         drawn = {
             f"neurons{index}.{name}": own
             for index, neuron in enumerate(self._neurons)
             for name, own in neuron.tensors().items()
         }
-        return messages | memories | drawn
+        return messages | self.memory | drawn
 
     def _read_input(self) -> None:
         assert self._inputs is not None, "clamp() comes first"
         noise = self.read_noise.forward[0] if self.read_noise else None
         shown = self.shown[0] if self.shown else None
-        self.passages[0].up(self.moved(self._inputs, self._downward[0]), self._biases[0], self._drive[0], noise, shown)
+        inputs = self._inputs
+        if self._moves:
+            displacement = self._displaced(self._downward[0])
+            inputs = inputs + displacement
+            if self._displacement is not None:
+                self._displacement.copy_(displacement)
+        self.passages[0].up(inputs, self._biases[0], self._drive[0], noise, shown)
 
     def _messages(self) -> list[Tensor]:
         shapes = [shape[1:] for shape in self.layout.shapes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -59,33 +59,34 @@ def _pool_norm(pool: Pool) -> float:
 
 
 class FollowedNorms(nn.Module):
-    """Lets the damping of every hidden layer follow the weights above it.
+    """Lets the damping of every hidden layer, and of an input that moves, follow the weights above it.
 
     Args:
         projections: of all layers, the lowest first.
-        dampings: of the hidden layers.
+        dampings: by the number of the layer, 0 for the input.
         stream: of the first directions.
     """
 
-    def __init__(self, projections: Sequence[Projection], dampings: Sequence[Damping], stream: Stream) -> None:
+    def __init__(self, projections: Sequence[Projection], dampings: Mapping[int, Damping], stream: Stream) -> None:
         super().__init__()
-        self._pairs = list(zip(projections[1:], dampings, strict=True))
-        for k, (projection, _) in enumerate(self._pairs):
-            start = stream.child(f"layer{k + 1}").normal((1, math.prod(projection.wiring.read)))
+        self._parts = [(f"direction{k}", projections[k], damping) for k, damping in dampings.items()]
+        for k in dampings:
+            start = stream.child(f"layer{k}").normal((1, math.prod(projections[k].wiring.read)))
             self.register_buffer(f"direction{k}", start / start.norm(dim=-1, keepdim=True))
         self.follow(FIRST_ITERATIONS)
 
     @torch.no_grad()
     def follow(self, iterations: int = WARM_ITERATIONS) -> None:
         """Look at the weights as they are now; reads nothing back from the device."""
-        for k, (projection, damping) in enumerate(self._pairs):
-            squared = iterate(linear_part(projection), self.get_buffer(f"direction{k}"), iterations)
+        for direction, projection, damping in self._parts:
+            squared = iterate(linear_part(projection), self.get_buffer(direction), iterations)
             damping.follow(squared * pools_norm(projection.wiring) ** 2)
 
 
 def followed_norms(
     projections: Sequence[Projection], neurons: Sequence[NeuronModel], stream: Stream
 ) -> FollowedNorms | None:
-    """The norms that the dampings of hidden layers follow, or None if none does."""
-    dampings = [neuron.damping for neuron in neurons[:-1] if neuron.damping is not None and neuron.damping.follows]
-    return FollowedNorms(projections, dampings, stream) if dampings else None
+    """The norms that the dampings of hidden layers and of the input follow, or None if none does."""
+    dampings = [neurons[0].input_damping, *(neuron.damping for neuron in neurons[:-1])]
+    following = {k: own for k, own in enumerate(dampings) if own is not None and own.follows}
+    return FollowedNorms(projections, following, stream) if following else None

@@ -59,6 +59,7 @@ class NeuronModel(ABC):
         beta: nominal nudging strength while training, a number or ``(chips, 1, 1)``.
         damping: how much of its state a layer keeps when it jumps, or None.
         input_gain: the clamped input x below these neurons becomes ``x + input_gain * W^T downward``; 0 leaves it as it is.
+        input_damping: how much of its displacement that input keeps at a jump, or None.
         jumps: whether what neurons do jumps at some drive or state, where there is no Jacobian.
     """
 
@@ -72,6 +73,7 @@ class NeuronModel(ABC):
     beta: float | Tensor
     damping: Damping | None = None
     input_gain: Tensor | float = 0.0
+    input_damping: Damping | None = None
     jumps: bool = False
 
     @classmethod
@@ -133,6 +135,11 @@ class NeuronModel(ABC):
 
         It stands for minus the gradient of the loss by the drive, as far as the neuron knows it.
         """
+
+    @property
+    def slope_gain(self) -> Tensor | float:
+        """What mismatch multiplies the slope of the mean of free neurons by, ``(chips, 1, units)`` or a number."""
+        return 1.0
 
     def as_output(self) -> Self:
         """These neurons as outputs, for models whose messages are others there."""

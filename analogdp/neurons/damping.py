@@ -37,13 +37,14 @@ class Damping:
     Args:
         rule: ``contraction``, ``majoriser``, or L itself.
         like: a zero for each chip, ``(chips, 1, 1)``.
+        asymmetry: of a moved input, in units of the layers': its push counts so many times the squared norm.
 
     Attributes:
         strength: L, ``(chips, 1, 1)``.
     """
 
-    def __init__(self, rule: DampingRule, like: Tensor) -> None:
-        self.rule = rule
+    def __init__(self, rule: DampingRule, like: Tensor, asymmetry: float = 1.0) -> None:
+        self.rule, self.asymmetry = rule, asymmetry
         self.strength = torch.zeros_like(like) if isinstance(rule, str) else torch.full_like(like, rule)
 
     @property
@@ -53,7 +54,7 @@ class Damping:
 
     def follow(self, squared_norm: Tensor) -> None:
         """Take L from the squared norm of the weights above, ``(chips,)``."""
-        safe = MARGIN * squared_norm
+        safe = MARGIN * self.asymmetry * squared_norm
         wanted = (safe - 1) / 2 if self.rule == "contraction" else safe
         self.strength.copy_(wanted.clamp(min=0).view(-1, 1, 1))
 

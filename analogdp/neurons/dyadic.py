@@ -47,7 +47,7 @@ class Dyadic(NeuronModel):
         gain: factor of the transfer function, or None; ``(2, chips, 1, units)``.
         offset: added to the drive of each compartment, or None; ``(2, chips, 1, units)``.
         damping: how much of its state a layer keeps when it jumps, or None.
-        input_gain: see :class:`NeuronModel`.
+        input_gain, input_damping: see :class:`NeuronModel`.
     """
 
     compartments = ("plus", "minus")
@@ -67,13 +67,14 @@ class Dyadic(NeuronModel):
         offset: Tensor | None = None,
         damping: Damping | None = None,
         input_gain: float = 0.0,
+        input_damping: Damping | None = None,
     ) -> None:
         self.activation, self.loss, self.nudge, self.beta = activation, loss, nudge, beta
         self.push, self.pull, self.mix = push, pull, mix
         self.minus_pull = -pull
         self.jumps = not activation.continuous
         self.gain, self.offset = gain, offset
-        self.damping, self.input_gain = damping, input_gain
+        self.damping, self.input_gain, self.input_damping = damping, input_gain, input_damping
         self._gains = None if gain is None else gain.unbind()
         self._offsets = None if offset is None else offset.unbind()
 
@@ -87,13 +88,15 @@ class Dyadic(NeuronModel):
         transfer = mismatch.relative(1.0, spread.gain, 2, units, stream.child("gain"))
         offset = mismatch.additive(0.0, spread.offset, 2, units, stream.child("offset"))
         nudge: Nudge = "explicit"
-        damping, input_gain = None, 0.0
+        damping, input_gain, input_damping = None, 0.0, None
         if isinstance(settings, DualPropagationSettings):
             nudge = settings.output
             input_gain = settings.input_strength * asymmetry(push, pull, settings.alpha)
             if settings.damping != "none":
                 like = torch.zeros(len(stream.chips), 1, 1, device=stream.device, dtype=stream.dtype)
                 damping = Damping(settings.damping, like)
+                if settings.input_strength:
+                    input_damping = Damping(settings.damping, like, settings.input_strength)
         return cls(
             activation=make_activation(settings.activation),
             loss=loss,
@@ -106,6 +109,7 @@ class Dyadic(NeuronModel):
             offset=offset if isinstance(offset, Tensor) else None,
             damping=damping,
             input_gain=input_gain,
+            input_damping=input_damping,
         )
 
     @staticmethod
@@ -148,6 +152,10 @@ class Dyadic(NeuronModel):
 
     def learning_signal(self, state: State, out: Tensor | None = None) -> Tensor:
         return self.downward(state, out).div_(self.beta)
+
+    @property
+    def slope_gain(self) -> Tensor | float:
+        return 1.0 if self._gains is None else torch.lerp(self._gains[1], self._gains[0], self.mix)
 
     def at_asymmetry(self, shift: Tensor) -> Self:
         moved = copy(self)

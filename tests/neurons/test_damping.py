@@ -195,6 +195,18 @@ def test_damping_follows_the_norms_of_weights_that_change_batch_by_batch(make_ne
         assert (layer.neuron.damping.strength.flatten() <= 1.1 * wanted + 0.1).all()
 
 
+def test_pools_count_in_damping_with_the_square_of_their_norm():
+    pool = {"kind": "average", "size": 2, "of": "drive"}
+    layers = ["1x6x6", {"conv": 2, "kernel": 3, "padding": 1}, {"conv": 3, "kernel": 1, "pool": pool}, 10]
+    sections = {"network": {"layers": layers}, "run": {"device": "cpu", "dtype": "float64"}}
+    scenario = {"data": {"name": "blobs", "inputs": 36}, "neuron": {"model": "lpom"}, "dynamics": "sweep", **sections}
+    network = build(Scenario.model_validate(scenario))
+    # A kernel of one pixel has the norm of its matrix of channels; averages of four pixels halve lengths.
+    channels = torch.linalg.matrix_norm(network.synapses[1].weights[0], 2).item()
+    found = network.neurons[0].damping.strength.item()
+    assert found == pytest.approx(1.05 * (channels / 2) ** 2, rel=1e-3)
+
+
 def test_directions_are_part_of_the_checkpoint(make_network):
     sections = {"neuron": {"model": "lpom"}, "dynamics": "sweep"}
     network, other = make_network((6, 5, 4), **sections), make_network((6, 5, 4), **sections)
