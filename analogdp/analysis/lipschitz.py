@@ -27,7 +27,7 @@ JACOBIAN_ITERATIONS = 30
 def weights_product(network: Network) -> Tensor:
     """|W_L ... W_1|_2 of every chip ``(chips,)``: the network without activations (Hoier & Zach 2024, Table 2).
 
-    Convolutions and average pools are part of it.
+    Convolutions and average pools are part of it, gains that neurons have by mismatch are not.
 
     Raises:
         ValueError: there are pools that are not linear, or normalisations.
@@ -57,11 +57,14 @@ def is_linear_chain(network: Network) -> bool:
 def spectral_product(network: Network) -> Tensor:
     """The product over layers of the largest singular values of what lies between them ``(chips,)``, by power iterations.
 
-    An upper bound of the Lipschitz constant, if no activation is steeper than 1. Pools count with a bound of theirs.
+    An upper bound of the Lipschitz constant, if no activation is steeper than 1. Pools count with a bound of theirs, and
+    neurons of a layer with the largest gain that mismatch gives one of them.
     """
     bound = network.synapses[0].weights.new_ones(network.chips)
-    for number, projection in enumerate(network.projections):
+    for number, (projection, neuron) in enumerate(zip(network.projections, network.neurons, strict=True)):
         bound = bound * _largest_singular_value(network, number) * pools_norm(projection.wiring)
+        gain = neuron.slope_gain
+        bound = bound * (gain.abs().amax((1, 2)) if isinstance(gain, Tensor) else gain)
     return bound
 
 

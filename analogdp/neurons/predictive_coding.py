@@ -119,6 +119,10 @@ class PredictiveCoding(NeuronModel):
     def downward(self, state: State, out: Tensor | None = None) -> Tensor:
         return state[1] if out is None else out.copy_(state[1])
 
+    @property
+    def slope_gain(self) -> Tensor | float:
+        return 1.0 if self._gains[0] is None else self._gains[0]
+
     def learning_signal(self, state: State, out: Tensor | None = None) -> Tensor:
         """The error over beta: minus the gradient of F / beta by the drive."""
         return torch.div(state[1], self.beta, out=out)

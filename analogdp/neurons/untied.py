@@ -188,6 +188,10 @@ class Untied(NeuronModel):
     def downward(self, state: State, out: Tensor | None = None) -> Tensor:
         return state[1] if out is None else out.copy_(state[1])
 
+    @property
+    def slope_gain(self) -> Tensor | float:
+        return 1.0 if self._gains[0] is None else self._gains[0]
+
     def learning_signal(self, state: State, out: Tensor | None = None) -> Tensor:
         return torch.div(state[1], self.beta, out=out)
 

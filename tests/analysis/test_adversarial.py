@@ -105,3 +105,15 @@ def test_neurons_that_jump_have_no_gradient_to_attack_along(make_network, make_s
     network = make_network((64, 8, 10), neuron={"model": "untied", "activation": "step", "modulator": "rectangle"})
     with pytest.raises(InputError, match="zero below neurons that jump"):
         accuracy_under_attack(network, load(make_scenario((64, 8, 10)).data, 0), "fgsm", 0.1)
+
+
+def test_a_random_start_is_on_either_side_of_the_inputs(make_network, samples):
+    network, (inputs, targets) = make_network((64, 12, 10)), samples
+    moves = (
+        pgd(network, inputs, targets, 0.1, stream=Stream(0, "attack", dtype=torch.float64), steps=1, step_size=0.0)
+        - inputs
+    )
+    count = moves.numel()
+    assert abs((moves < 0).sum().item() - count / 2) < 4 * (count / 4) ** 0.5
+    assert -0.1 <= moves.min() < -0.09
+    assert 0.09 < moves.max() <= 0.1

@@ -57,6 +57,20 @@ def lenet() -> Network:
     return network
 
 
+def test_gradients_of_a_normalised_network_see_the_statistics_of_their_batch():
+    layers = [6, {"dense": 5, "normalise": "batch"}, 4]
+    run = {"device": "cpu", "dtype": "float64"}
+    data = {"name": "blobs", "inputs": 6, "classes": 4}
+    sections = {"data": data, "network": {"layers": layers}, "neuron": "backpropagation", "dynamics": "sweep"}
+    network = build(Scenario.model_validate({**sections, "run": run}))
+    inputs, targets = random(1, 7, 6), one_hot(7, 4)
+    one, two = (synapse.weights[0].clone().requires_grad_() for synapse in network.synapses)
+    hidden = nn.functional.batch_norm(inputs[0] @ one.T, None, None, training=True, eps=1e-5).relu()
+    (0.5 * (hidden @ two.T - targets[0]).square().sum(1).mean()).backward()
+    for found, expected in zip(loss_gradients(network, inputs, targets), (one.grad, two.grad), strict=True):
+        torch.testing.assert_close(found[0], expected, rtol=1e-9, atol=1e-12)
+
+
 def test_gradients_of_a_dense_network_are_those_of_torchs_layers(make_network):
     network, inputs, targets = make_network((64, 12, 9, 10)), random(1, 5, 64), one_hot(5, 10)
     twin = dense_twin(network)

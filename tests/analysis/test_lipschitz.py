@@ -102,3 +102,42 @@ def test_pools_are_part_of_the_product_of_norms():
 def test_bounds_enclose_each_other(kind):
     network = convolutional(kind, 3, 2)
     assert jacobian_norm(network, random(30, 64)).item() < spectral_product(network).item()
+
+
+@pytest.mark.parametrize("model", ["dp", "dp_transposed", "backpropagation", "predictive_coding"])
+def test_the_product_of_norms_is_a_bound_where_neurons_have_different_gains(make_network, model):
+    neuron = {"model": model, "activation": "identity"}
+    network = make_network((6, 2, 2), neuron=neuron, mismatch={"gain": 0.3}, chips=20)
+    bound, slope = spectral_product(network), jacobian_norm(network, random(2, 6))
+    plain = spectral_product(make_network((6, 2, 2), neuron=neuron, chips=20))
+    assert (slope <= bound * (1 + 1e-9)).all()
+    assert not (slope <= plain).all(), "gains matter here"
+
+
+def test_the_product_of_norms_counts_the_largest_gain_of_each_layer(make_network):
+    network = make_network((20, 12, 5), mismatch={"gain": 0.3}, neuron={"model": "dp", "alpha": 0.3}, chips=2)
+    gains = [(0.3 * own.gain[0, 1] + 0.7 * own.gain[1, 1]).max().item() for own in network.neurons]
+    expected = np.prod([np.linalg.norm(matrix, 2) for matrix in matrices(network, 1)]) * np.prod(gains)
+    assert spectral_product(network)[1].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_product_of_weights_leaves_gains_out(make_network):
+    plain, uneven = (make_network((20, 12, 5), mismatch={"gain": spread}) for spread in (0.0, 0.3))
+    assert torch.equal(weights_product(uneven), weights_product(plain))
+
+
+def test_a_normalisation_counts_with_the_slope_of_its_running_statistics():
+    layers = ["1x4x4", {"conv": 3, "kernel": 2, "normalise": "batch"}, 10]
+    sections = {"network": {"layers": layers}, "neuron": "backpropagation", "dynamics": "sweep"}
+    data, run = {"name": "blobs", "inputs": 16}, {"device": "cpu", "dtype": "float64"}
+    network = build(Scenario.model_validate({"data": data, "run": run, **sections}))
+    normal = network.projections[0].normalisation
+    # Variances as small as what keeps the root away from 0.
+    normal.variance.copy_(torch.tensor([[0.0, 1e-5, 3e-5]]))
+    normal.gain.copy_(torch.tensor([[1.0, 2.0, 0.5]]))
+    slopes = normal.gain[0] / (normal.variance[0] + 1e-5).sqrt()
+    plain = linear_part(network.projections[0])
+    read = torch.nn.functional.conv2d(random(1, 1, 4, 4), network.synapses[0].weights[0].view(3, 1, 2, 2))
+    expected = (read * slopes.view(1, 3, 1, 1)).flatten()
+    found = plain.up(random(1, 1, 4, 4).view(1, 1, 16), None, None, None, None).flatten()
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
