@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 import torch
@@ -120,6 +121,9 @@ class SettleThenUpdateSettings(BatchSettings):
         description="inputs move so many times the gradient of their loss uphill, which a first settling finds, and are learned "
         "from there; 0: they stay",
     )
+
+    def evaluations(self, scenario: Scenario) -> int:
+        return (2 if self.adversarial_step else 1) * super().evaluations(scenario)
 
 
 def rates_of(scenario: Scenario) -> tuple[float, float]:
@@ -246,18 +250,32 @@ class Trainer(Epochs):
 
     def _settle(self, inputs: Tensor, targets: Tensor, stream: Stream) -> tuple[Settling, Sequence[Rows | Sums]]:
         """How a batch settles, and what its weights are to learn from."""
+        attack = None
         if self._adversarial_step:
-            inputs = self._attacked(inputs, targets, stream)
+            inputs, attack = self._attacked(inputs, targets, stream.child("attack"))
         self.simulation.present(inputs, targets, self._beta, stream)
         settling = self.simulation.settle()
-        return settling, self._sums(inputs, settling)
+        signals = self._sums(inputs, settling)
+        return settling if attack is None else _after(attack, settling), signals
 
-    def _attacked(self, inputs: Tensor, targets: Tensor, stream: Stream) -> Tensor:
-        """Inputs moved along the gradient of their loss, as far as the lowest layer knows it, ``(chips, batch, in)``."""
-        self.simulation.present(inputs, targets, self._beta, stream.child("attack"))
-        state, passage = self.simulation.settle().state[0], self.simulation.field.passages[0]
-        downhill = passage.down(self.network.neurons[0].learning_signal(state), None, None, None)
-        return inputs - self._adversarial_step * downhill
+    def _attacked(self, inputs: Tensor, targets: Tensor, stream: Stream) -> tuple[Tensor, Settling]:
+        """Inputs moved along the gradient of their loss, as far as the lowest layer knows it, ``(chips, batch, in)``.
+
+        And the settling that found it, which nobody watches.
+        """
+        simulation, neuron = self.simulation, self.network.neurons[0]
+        watcher, simulation.watcher = simulation.watcher, None
+        simulation.present(inputs, targets, self._beta, stream)
+        settling = simulation.settle()
+        simulation.watcher = watcher
+        if settling.messages is not None:
+            settling = replace(settling, messages=settling.messages.clone())
+        field, numbers = simulation.field, self.network.projections[0].noise_down.total
+        noise = stream.child("read").normal((inputs.shape[1], numbers)) if numbers else None
+        # Converters are ready for differences as the layer sends them, not for these over beta.
+        sent = neuron.downward(settling.state[0])
+        downhill = field.passages[0].down(sent, None, noise, field.shown[0] if field.shown else None) / neuron.beta
+        return inputs - self._adversarial_step * downhill, settling
 
     def _shown(self, inputs: Tensor, settling: Settling) -> Iterator[tuple[Passage, Tensor, Tensor]]:
         """Each passage with the signals of the neurons above it and what they read from below."""
@@ -307,3 +325,14 @@ class Trainer(Epochs):
         for name, synapse in named_synapses(self.network).items():
             if synapse.volatile and timestep is not None:
                 synapse.relax(steps.to(self.network.dtype) * timestep, stream.child(f"retention/{name}"))
+
+
+def _after(first: Settling, second: Settling) -> Settling:
+    """The second settling with the steps and messages of one before it, on the same samples."""
+    after, messages = second.settled_after, second.messages
+    if after is not None and first.settled_after is not None:
+        after = torch.where((first.settled_after >= 0) & (after >= 0), first.settled_after + after, -1)
+    if messages is not None and first.messages is not None:
+        messages = messages + first.messages
+    steps, chip_steps = first.steps + second.steps, first.chip_steps + second.chip_steps
+    return replace(second, steps=steps, chip_steps=chip_steps, settled_after=after, messages=messages)
