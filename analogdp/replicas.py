@@ -115,8 +115,9 @@ def replicate(
     """Run a scenario with every combination of some settings, and tabulate what comes out.
 
     Runs that differ in nothing but seeds, asymmetries, nudging strengths and learning rates are trained together, as many as
-    the memory takes; all others one after the other. Each has a directory of its own, as if it had been run alone. What
-    is done already in ``out`` is not done again, so what was interrupted goes on.
+    the memory takes, but for seeds that leave another number of samples to test (``data.test: rest``); all others one after
+    the other. Each has a directory of its own, as if it had been run alone. What is done already in ``out`` is not done
+    again, so what was interrupted goes on.
 
     Args:
         scenario: what all else is taken from.

@@ -167,19 +167,22 @@ def test_interrupted_runs_go_on_together_or_alone_and_end_the_same(make, tmp_pat
         assert_same(state(tmp_path / str(number)), alone(scenario)[0], 1e-12)
 
 
-def test_a_run_that_diverges_leaves_the_others_which_end_as_they_would_alone(make, tmp_path, monkeypatch):
-    scenarios = [own.scenario for own in vary(make(), {"seed": [0, 1, 2]})]
-    advance = Trainer.advance
+@pytest.mark.parametrize("damping", ["none", "contraction"])
+def test_a_run_that_diverges_leaves_the_others_which_end_as_they_would_alone(make, tmp_path, monkeypatch, damping):
+    """It diverges with its samples presented: dampings have looked at the weights."""
+    scenario = make(neuron={"model": "dp", "damping": damping}, dynamics={"clock": "sweep", "sweeps": 3})
+    scenarios = [own.scenario for own in vary(scenario, {"seed": [0, 1, 2]})]
+    settle = Trainer._settle
 
-    def advance_or_diverge(trainer):
-        seeds = trainer._stream.seed
+    def settle_or_diverge(trainer, inputs, targets, stream):
+        settled, seeds = settle(trainer, inputs, targets, stream), trainer._stream.seed
         if trainer.update == 4 and isinstance(seeds, tuple) and 1 in seeds:
             raise Diverged(1, None, 1, 0, seeds.index(1))
-        return advance(trainer)
+        return settled
 
     left = []
     with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "advance", advance_or_diverge)
+        patched.setattr(Trainer, "_settle", settle_or_diverge)
         runs = train(scenarios, tmp_path, left=left)
     assert [number for number, _ in left] == [1]
     assert load_newest(runs[1].checkpoints, print).update == 3, "the end of the last epoch"
@@ -212,6 +215,16 @@ def test_sweeps_in_random_order_are_only_shared_by_runs_of_one_seed(make):
     scenario = make(dynamics={"clock": "sweep", "order": "random"})
     assert len({program(own.scenario) for own in vary(scenario, {"seed": [0, 1]})}) == 2
     assert len({program(own.scenario) for own in vary(scenario, {"neuron.alpha": [0.0, 1.0]})}) == 1
+
+
+def test_seeds_that_leave_other_numbers_of_samples_to_test_run_as_each_alone(make, tmp_path):
+    scenario = make(data={"name": "digits", "draw": 100, "test": "rest"})
+    found = replicas.replicate(scenario, {"seed": [0, 1, 2]}, out=tmp_path / "out")
+    sizes = {len(api.load_data(scenario.data, seed).test_inputs) for seed in range(3)}
+    assert len(sizes) > 1
+    for own in found:
+        for row, wanted in zip(own.result.metrics, alone(own.result.scenario)[1], strict=True):
+            assert row == pytest.approx(wanted, rel=1e-12)
 
 
 def test_replicas_leave_ordinary_runs_and_tables_and_are_not_done_again(make, tmp_path):

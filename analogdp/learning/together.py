@@ -12,7 +12,7 @@ from torch import Tensor
 from analogdp import registry
 from analogdp.data import Dataset
 from analogdp.dynamics import Clock, Continuous, Diverged, refuse_unstable_step
-from analogdp.learning.base import Progress, TrainingData
+from analogdp.learning.base import Progress, TrainingData, prefixed
 from analogdp.learning.datasets import DatasetTogether
 from analogdp.learning.trainer import Trainer
 from analogdp.network import build
@@ -34,7 +34,8 @@ def program(scenario: Scenario) -> str | None:
     if not scenario.learning.trains_together or scenario.record or scenario.measure != MeasureSettings():
         return None
     common = scenario.model_dump(mode="json")
-    if not scenario.dynamics.same_for_all:
+    # Draws with replacement leave another number of test samples for every seed.
+    if not scenario.dynamics.same_for_all and scenario.data.test == "own":
         del common["seed"]
     for section, settings in (("neuron", scenario.neuron), ("learning", scenario.learning)):
         for name in settings.may_differ:
@@ -108,13 +109,21 @@ class TrainersTogether:
 
     def _with_those_that_can(self, action: Callable[[], Done]) -> Done:
         while True:
+            directions = self._directions()
             try:
                 return action()
             except Diverged as error:
-                parts = self.tensors()
+                tensors = self._trainer.tensors() | directions
+                parts = [part_of(tensors, chips) for chips in self._replicas.rows]
                 del parts[self._dismiss(error)]
                 self._begin()
                 self.restore(parts)
+
+    def _directions(self) -> dict[str, Tensor]:
+        """The only tensors of a trainer that samples change by being presented, before anything can diverge."""
+        norms = self._trainer.network.norms
+        kept = {} if norms is None else prefixed("network.norms", norms.state_dict())
+        return {name: own.clone() for name, own in kept.items()}
 
     def _begin(self) -> None:
         while True:
