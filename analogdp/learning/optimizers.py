@@ -178,8 +178,8 @@ class WeightUpdater:
         for name, value in tensors.items():
             index, entry = name.split(".", 1)
             for stretch, chips in enumerate(self._chips):
-                # Torch counts steps in place, for each parameter.
-                own = value[chips] if value.dim() else value.clone()
+                # Torch changes its memory in place.
+                own = (value[chips] if value.dim() else value).clone()
                 state.setdefault(int(index) + stretch * count, {})[entry] = own
         self._torch.load_state_dict({"state": state, "param_groups": self._torch.state_dict()["param_groups"]})
 

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from analogdp.scenario.feedback import FeedbackSettings
 
 from analogdp.errors import InputError
 from analogdp.learning.optimizers import WeightUpdater, transposed
 from analogdp.network.feedback import named_synapses
+from analogdp.scenario.feedback import FeedbackSettings
 from analogdp.streams import Stream
 from analogdp.synapses.base import LocalUpdate
 
@@ -74,6 +74,19 @@ def test_a_restored_optimizer_goes_on_with_the_same_bits(make_network, optimizer
         make(each, updates(network, 1), STREAM)
     for name, value in one.state_dict().items():
         assert torch.equal(value, other.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_what_an_optimizer_is_restored_from_stays_as_it_is(make_network, optimizer):
+    network = make_network()
+    updater = WeightUpdater(network, optimizer, 0.01, 0.02, 0.9)
+    make(updater, updates(network, 0), STREAM)
+    saved = {name: value.clone() for name, value in updater.tensors().items()}
+    kept = {name: value.clone() for name, value in saved.items()}
+    updater.restore(saved)
+    make(updater, updates(network, 1), STREAM)
+    for name, value in kept.items():
+        assert torch.equal(saved[name], value), name
 
 
 def test_physical_cells_get_the_update_times_the_rate_and_report_their_pulses(make_network):
