@@ -64,10 +64,7 @@ def build_together(replicas: Replicas) -> Network:
     network = build(first, replicas.chips, replicas.seed)
     if any(other.neuron != first.neuron for other in others):
         for number, layer in enumerate(network.layers, start=1):
-            damping = layer.neuron.damping
             layer.neuron = _neurons_together(replicas, network, layer.units, number)
-            # The one that follows the weights of all runs.
-            layer.neuron.damping = damping
         network.layers[-1].neuron = network.layers[-1].neuron.as_output()
     return network
 
