@@ -21,6 +21,7 @@ NOISY_CROSSBAR = {
     "mismatch": {"tau": 0.05, "alpha": 0.02, "offset": 0.001},
     "learning": {"rate": 0.05},
 }
+STABILISED = {"synapse": "pair", "learning": {"rate": 0.01, "rule": "dual_weight_stabilised"}}
 VARIANTS = {"ideal": {"learning": {"rate": 0.01}, "mismatch": {"alpha": 0.02}}, "noisy_crossbar": NOISY_CROSSBAR}
 
 
@@ -61,13 +62,13 @@ def test_an_epoch_shows_every_sample_once_in_an_order_of_its_own(make_trainer):
     assert not torch.equal(*orders)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("sections", [*VARIANTS.values(), STABILISED], ids=[*VARIANTS, "a rule that remembers"])
 @pytest.mark.parametrize("moment", [3, 5])
-def test_a_restored_trainer_goes_on_with_the_same_bits(make_trainer, variant, moment):
-    whole = make_trainer(**VARIANTS[variant])
+def test_a_restored_trainer_goes_on_with_the_same_bits(make_trainer, sections, moment):
+    whole = make_trainer(**sections)
     train(whole, moment)
     saved = {name: tensor.clone() for name, tensor in whole.tensors().items()}
-    resumed = make_trainer(**VARIANTS[variant])
+    resumed = make_trainer(**sections)
     resumed.restore(saved)
     for trainer in (whole, resumed):
         train(trainer, trainer.total_updates - moment)
