@@ -61,6 +61,8 @@ class BatchNormalisation(nn.Module):
     def learn(self, signals: Tensor, context: Context) -> None:
         """Leave the gradients of gain and offset with them for an optimizer, and let running statistics follow the batch.
 
+        A single number has no spread, and leaves the statistics as they are.
+
         Args:
             signals: minus the gradient of each sample's loss by what its drives were normalised to.
             context: of the drives, normalised together.
@@ -69,8 +71,9 @@ class BatchNormalisation(nn.Module):
         self.gain.grad = (signals * context["normal"]).sum((1, 3)) / -samples
         self.offset.grad = signals.sum((1, 3)) / -samples
         count = signals.shape[1] * signals.shape[3]
-        self.mean.lerp_(context["mean"], MEMORY)
-        self.variance.lerp_(context["variance"] * (count / max(count - 1, 1)), MEMORY)
+        if count > 1:
+            self.mean.lerp_(context["mean"], MEMORY)
+            self.variance.lerp_(context["variance"] * (count / (count - 1)), MEMORY)
 
 
 def _everywhere(lines: Tensor) -> Tensor:

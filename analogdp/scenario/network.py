@@ -74,13 +74,15 @@ class NetworkSettings(Settings):
         ]
         if not problems and len(shape) == len(wirings[0].below) == 3 and shape != wirings[0].below:
             problems.append(Problem("layers.0", f"{layers[0]} is not the shape of {data.name}, {ImageShape(*shape)}"))
-        refusal = self._why_not_normalised(scenario)
-        places = [place for place, wiring in enumerate(wirings, start=1) if wiring.normalised]
-        return problems + [Problem(f"layers.{place}.normalise", refusal) for place in places if refusal]
+        return problems + [
+            Problem(f"layers.{place}.normalise", refusal)
+            for place, wiring in enumerate(wirings, start=1)
+            if wiring.normalised and (refusal := self._why_not_normalised(scenario, wiring.positions))
+        ]
 
     @staticmethod
-    def _why_not_normalised(scenario: Scenario) -> str | None:
-        """The reason why drives cannot be normalised over a batch, or None if they can."""
+    def _why_not_normalised(scenario: Scenario, positions: int) -> str | None:
+        """The reason why drives of so many positions cannot be normalised over a batch, or None if they can."""
         model = scenario.neuron.model
         if not registry.neurons.get(model).batch_normalises:
             able = [name for name in registry.neurons.names() if registry.neurons.get(name).batch_normalises]
@@ -89,4 +91,9 @@ class NetworkSettings(Settings):
             return "samples of a batch are computed together only in sweeps; use dynamics: sweep, of order forward_backward"
         if scenario.learning.batch == 1:
             return "the drives of one sample have no spread; use a learning.batch of 2 or more"
+        train, batch = scenario.data.counts()[0], scenario.learning.batch
+        if positions == 1 and train % batch == 1:
+            refusal = f"batches of {batch} leave one of {train} training samples alone, whose drives have no spread"
+            limit = "train_limit" if scenario.data.draw is None else "draw"
+            return f"{refusal}; use another learning.batch, or data.{limit}: {train - 1}"
         return None

@@ -7,6 +7,7 @@ from analogdp.data import Dataset
 from analogdp.learning import Trainer
 from analogdp.network import build
 from analogdp.network.normalisation import BatchNormalisation
+from analogdp.scenario import Scenario
 from tests.network.images import image_scenario, random, torch_twin
 
 LAYERS = [
@@ -71,6 +72,13 @@ def test_weights_gains_offsets_and_statistics_change_as_torchs(chips):
         torch.testing.assert_close(prediction, twin(inputs).detach(), rtol=1e-9, atol=1e-11)
 
 
+def test_a_single_number_leaves_the_running_statistics_as_they_are():
+    own, drives = BatchNormalisation(random(2, 3)), random(2, 1, 3, 1)
+    own.learn(random(2, 1, 3, 1, seed=1), own(drives, True)[1])
+    assert torch.equal(own.mean, torch.zeros_like(own.mean))
+    assert torch.equal(own.variance, torch.ones_like(own.variance))
+
+
 def test_a_restored_trainer_goes_on_with_the_same_bits():
     (whole, *_), (resumed, *_) = (trainer_of(learning={"optimizer": "adam", "rate": 0.01}) for _ in range(2))
     whole.advance()
@@ -93,3 +101,44 @@ def test_a_restored_trainer_goes_on_with_the_same_bits():
 def test_what_cannot_be_normalised_is_refused_at_its_layer(sections, reason):
     with pytest.raises(ValueError, match=rf"layers\.1\.normalise: .*{reason}.*layers\.2\.normalise: .*{reason}"):
         image_scenario(LAYERS, **sections)
+
+
+ONE_POSITION = {"dense": [8, {"dense": 5, "normalise": "batch"}, 3], "pixel": [{"conv": 5, "normalise": "batch"}, 3]}
+
+
+def with_samples(used, layer, **sections):
+    """A layer of one position that is trained on so many of the samples, in batches of six."""
+    learning = {"batch": BATCH, **sections.pop("learning", {})}
+    data = {"name": "blobs", "inputs": 9, "classes": 3, **used}
+    return Scenario.model_validate(
+        {
+            "data": data,
+            "network": {"layers": ["1x3x3", *ONE_POSITION[layer]]},
+            "neuron": "backpropagation",
+            "dynamics": "sweep",
+            "learning": learning,
+        }
+    )
+
+
+@pytest.mark.parametrize(("layer", "place"), [("dense", 2), ("pixel", 1)])
+@pytest.mark.parametrize(
+    ("used", "way_out"), [({"train_limit": 25}, "train_limit: 24"), ({"train_limit": 20, "draw": 31}, "draw: 30")]
+)
+def test_a_last_batch_of_one_sample_is_refused_where_a_sample_is_one_number(layer, place, used, way_out):
+    with pytest.raises(ValueError, match=rf"layers\.{place}\.normalise: batches of 6 leave one of .*data\.{way_out}"):
+        with_samples(used, layer)
+
+
+@pytest.mark.parametrize(
+    ("used", "learning"), [({"train_limit": 24}, {}), ({"train_limit": 26}, {}), ({"train_limit": 25}, {"batch": 5})]
+)
+def test_other_last_batches_are_accepted(used, learning):
+    assert with_samples(used, "dense", learning=learning)
+
+
+def test_one_sample_of_many_positions_is_accepted():
+    data = {"name": "blobs", "inputs": 16, "classes": 3, "train_limit": 25}
+    layers = ["1x4x4", {"conv": 5, "kernel": 3, "normalise": "batch"}, 3]
+    sections = {"neuron": "backpropagation", "dynamics": "sweep", "learning": {"batch": BATCH}}
+    assert Scenario.model_validate({"data": data, "network": {"layers": layers}, **sections})
