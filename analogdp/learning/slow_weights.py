@@ -22,6 +22,8 @@ class SlowWeights:
 
     They are written at regular steps, whatever is presented. In between the factors of the outer products are gathered, so a
     write is one factored update for each polarity of the rule. Feedback paths that learn get the same updates, transposed.
+    What a rule's decay takes from a line in a write is at most all of it: where more was gathered, post and decay are scaled
+    down together.
 
     Args:
         simulation: of presented samples, whose number stays the same.
@@ -132,8 +134,10 @@ class SlowWeights:
         synapse, path = self._synapses[k], self._paths[k]
         report: UpdateReport | None = None
         for kind, polarity in enumerate(self._rule.polarities):
-            update = LocalUpdate(self._post[kind][k], self._pre[k], None, polarity, self._duration)
-            decay = self._decay[kind][k] if self._decays[kind] else None
+            post, decay = self._post[kind][k], None
+            if self._decays[kind]:
+                post, decay = _at_most_all(post, self._decay[kind][k])
+            update = LocalUpdate(post, self._pre[k], None, polarity, self._duration)
             stream, path_stream = self._streams[k].at(number), self._path_streams[k].at(number)
             if polarity != "both":
                 stream, path_stream = stream.child(polarity), path_stream.child(polarity)
@@ -155,3 +159,9 @@ class SlowWeights:
             return decay
         lost = self._pre[0].new_full((self._chips, lines), self._lost)
         return lost if decay is None else lost + decay
+
+
+def _at_most_all(post: Tensor, decay: Tensor) -> tuple[Tensor, Tensor]:
+    """Post ``(chips, rows, out)`` and decay ``(chips, out)``, both smaller where a line would lose more than it has."""
+    bound = 1 / decay.clamp(min=1)
+    return post * bound.unsqueeze(1), decay * bound

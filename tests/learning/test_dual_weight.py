@@ -103,6 +103,22 @@ def test_a_batch_changes_the_typical_errors_by_the_mean_of_what_its_samples_woul
     np.testing.assert_allclose(rule.tensors()["size0"][0, 0], np.mean(sizes, 0), rtol=1e-14)
 
 
+def test_positions_are_samples_of_the_typical_error():
+    one, other = (make_rule("dual_weight_stabilised", 4) for _ in range(2))
+    signal, below = samples(15)
+    one.updates(0, signal, below, 5)
+    other.updates(0, signal, below, 15)
+    assert torch.equal(one.tensors()["size0"], other.tensors()["size0"])
+
+
+def test_at_a_rate_above_1_the_typical_error_is_the_last_one():
+    rule = make_rule("dual_weight_stabilised", 4, rate=3.0)
+    signal, below = samples(1)
+    rule.updates(0, signal, below, 1)
+    expected = torch.where(signal == 0, 1.0, signal.abs())
+    torch.testing.assert_close(rule.tensors()["size0"], expected, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_without_errors_nothing_moves(name):
     rule, synapse = make_rule(name, 4), PairSynapse(start())
@@ -281,6 +297,57 @@ def test_digits_are_learned(make_trainer, sections):
 
 
 ALWAYS_ON = {"mode": "always_on", "dwell": "8 us", "tau_weights": "40 us", "batch": 4}
+
+
+def asked_for(trainer, monkeypatch):
+    """What is asked of the synapses in a dwell: their number, the update, and numbers of its stream."""
+    asked = []
+    for k, synapse in enumerate(trainer.network.synapses):
+
+        def note(update, stream, k=k, apply_update=synapse.apply_update):
+            asked.append((k, update, stream.child("any").normal((4,))))
+            return apply_update(update, stream)
+
+        monkeypatch.setattr(synapse, "apply_update", note)
+    trainer.advance()
+    return asked
+
+
+def test_a_write_after_many_steps_takes_at_most_all_of_a_line(make_trainer, monkeypatch):
+    """Rates 0.5 at each of eight steps; what exceeds all of a line becomes the weighted mean of the inputs."""
+    learning = {**ALWAYS_ON, "write_every": "8 us", "tau_weights": "2 us"}
+    trainer = make_trainer(layers=(12, 8, 3), dynamics={"dt": "1 us"}, learning=learning)
+    shares = []
+    for k, update, _ in asked_for(trainer, monkeypatch):
+        assert update.decay is not None
+        torch.testing.assert_close(update.decay, update.post.abs().sum(1), rtol=1e-12, atol=1e-14)
+        half = trainer.network.synapses[k].weight[:, 0 if update.polarity == "plus" else 1]
+        whole = update.decay > 1 - 1e-12
+        mean = torch.einsum("cbo,cbi->coi", update.post.abs(), update.pre)
+        torch.testing.assert_close(half[whole], mean[whole], rtol=1e-12, atol=1e-12)
+        shares.append(update.decay.flatten())
+    assert torch.cat(shares).max() == pytest.approx(1, abs=1e-12)
+    assert torch.cat(shares).min() < 0.9, "lines that lose less are as they were"
+
+
+def test_the_two_sets_are_written_with_different_random_numbers(make_trainer, monkeypatch):
+    asked = asked_for(make_trainer(learning={**ALWAYS_ON, "write_every": "8 us"}), monkeypatch)
+    assert [(k, own.polarity) for k, own, _ in asked] == [(k, side) for k in (0, 1) for side in ("plus", "minus")]
+    drawn = torch.cat([numbers for _, _, numbers in asked])
+    assert len(drawn.unique()) == drawn.numel()
+
+
+def test_evolving_biases_follow_the_same_signals_whatever_the_rule_of_the_weights(make_trainer):
+    """Until the end of the first dwell, when weights are written first; plain products are checked against a loop."""
+    learning = {**ALWAYS_ON, "write_every": "8 us"}
+    biases = []
+    for name in ("dual_weight", "contrastive_hebbian"):
+        trainer = make_trainer(name, learning=learning)
+        trainer.advance()
+        biases.append([layer.bias.clone() for layer in trainer.network.layers])
+    for one, other in zip(*biases, strict=True):
+        assert one.abs().max() > 1e-6
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", RULES)
