@@ -182,6 +182,16 @@ def _encoded(text: str, encoding: str) -> bytes:
     return text.encode("latin-1")
 
 
+def _no_bytes() -> bytes:
+    """No bytes, as Python 3 writes them for Python 2; with a number, ``bytes`` would take as much memory as it says."""
+    return b""
+
+
+def _scalar(kind: np.dtype[Any], data: bytes) -> np.generic:
+    number: np.generic = _from_buffer(data, kind, (), "C")[()]
+    return number
+
+
 def _from_buffer(data: bytes, kind: np.dtype[Any], shape: tuple[int, ...], order: str) -> NDArray[Any]:
     _check(data, kind, shape)
     return np.frombuffer(data, kind).reshape(shape, order="F" if order == "F" else "C")
@@ -193,10 +203,12 @@ def _no_type(*_: object) -> None:
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "numpy.core.multiarray._reconstruct": _blank,
+    "numpy.core.multiarray.scalar": _scalar,
     "numpy.core.numeric._frombuffer": _from_buffer,
     "numpy.ndarray": _no_type,
     "numpy.dtype": _kind,
     "_codecs.encode": _encoded,
+    "__builtin__.bytes": _no_bytes,
 }
 
 

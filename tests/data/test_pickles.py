@@ -48,6 +48,20 @@ def test_arrays_of_numbers_keep_their_type_and_order(protocol, kind, order):
     assert np.array_equal(found, array)
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_arrays_without_numbers_keep_their_shape(protocol):
+    found = read_pickle(pickle.dumps({"a": np.zeros((0, 3), np.float32), "b": b""}, protocol), "batch")
+    assert (found["a"].shape, found["a"].dtype, found["b"]) == ((0, 3), np.float32, b"")
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("value", [np.float64(1.5), np.uint8(200), np.bool_(True), np.int64(-7)])
+def test_single_numbers_of_numpy_keep_their_type(protocol, value):
+    found = read_pickle(pickle.dumps({"a": value}, protocol), "batch")["a"]
+    assert type(found) is type(value)
+    assert found == value
+
+
 def test_a_batch_of_python_2_is_read_with_its_keys_as_text():
     found = read_pickle(python2_batch(ARRAY, [3, 1, 4, 1]), "batch")
     assert np.array_equal(found["data"], ARRAY)
@@ -153,6 +167,8 @@ def test_a_pickle_with_any_byte_changed_is_read_or_refused(protocol):
         (b"\x80\x02}(U\x01a)ub.", "is damaged"),
         (b"\x80\x02K\x01)R.", "a call of something that is no function"),
         (b"\x80\x02}})s.", "is damaged"),
+        (b"\x80\x02c__builtin__\nbytes\nJ\xff\xff\xff\x7f\x85R.", "is damaged"),
+        (pickle.dumps({"a": np.float64(1)}).replace(b"C\x08", b"C\x07").replace(b"\x00\xf0", b"\xf0"), "is damaged"),
         (b"\x80\x02}]K\x01s.", "a key that is a list"),
         (b"\x80\x02]K\x01e.", "is damaged"),
         (b"\x80\x02cnumpy\nndarray\n)R.", "an array without a shape"),
