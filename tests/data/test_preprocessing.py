@@ -135,6 +135,12 @@ def test_the_rest_is_normalised_over_the_whole_pool():
         assert np.abs(expected - row).max(1).min() < 1e-10
 
 
+def test_what_was_not_drawn_counts_as_all_of_the_data_set_too():
+    made = of_table(draw=5, normalise="standard", normalise_over="all")
+    expected = StandardScaler().fit(TABLE).transform(TABLE[40:])
+    np.testing.assert_allclose(made.test_inputs[:].numpy(), expected, rtol=0, atol=1e-10)
+
+
 def test_limits_take_the_first_samples_before_any_draw():
     made = of_table(train_limit=10, test_limit=3)
     np.testing.assert_array_equal(made.train_inputs[:].numpy(), TABLE[:10])

@@ -44,6 +44,8 @@ def test_a_modulator_follows_its_formula(name):
         ("rectangle", {"half_width": 2.0}, -2.1, 0.0),
         ("triangle", {"peak": 1.0, "half_base": 2.0}, -0.5, 0.75),
         ("jamming", {"low": -1.0, "high": 3.0}, 0.0, 1.0),
+        ("positive_jamming", {}, 0.0, 0.5),
+        ("positive_jamming", {}, -1e-9, 0.0),
         ("rectangular_jamming", {"half_width": 1.0}, 1.5, 0.0),
     ],
 )

@@ -178,6 +178,16 @@ def test_mismatch_of_gain_and_offset_belongs_to_the_prediction():
     torch.testing.assert_close(error, slope * (state[0] - predicted), rtol=1e-13, atol=1e-14)
 
 
+def test_outputs_compare_their_value_with_the_prediction_of_the_error_compartment():
+    (gain, other), (offset, shift) = gains, offsets = 1 + 0.1 * random(2, 2, 1, 6), 0.1 * random(2, 2, 1, 6, seed=1)
+    a, y, state = random(2, 3, 6, seed=2), random(1, 3, 6, seed=3), random(2, 2, 3, 6, seed=4)
+    neuron = PredictiveCoding(neurons().activation, LeastSquares(), 0.3, gains, offsets)
+    value, error = neuron.output_target(a, y, 0.3, state)
+    predicted = gain * (a + offset)
+    torch.testing.assert_close(value, predicted + 0.3 * (y - predicted), rtol=1e-13, atol=1e-14)
+    torch.testing.assert_close(error, state[0] - other * (a + shift), rtol=1e-13, atol=1e-14)
+
+
 @pytest.mark.parametrize(
     ("sections", "message"),
     [

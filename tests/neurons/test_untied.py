@@ -153,6 +153,19 @@ def test_mismatch_moves_both_compartments_and_the_prediction_is_that_of_the_move
     assert (error + activity - y).abs().min() > 1e-6
 
 
+def test_gains_and_offsets_are_those_of_each_compartment():
+    (gain, other), (offset, shift) = gains, offsets = 1 + 0.1 * random(2, 2, 1, 6), 0.1 * random(2, 2, 1, 6, seed=1)
+    a, d, y = random(2, 3, 6, seed=2), random(2, 3, 6, seed=3), random(1, 3, 6, seed=4)
+    neuron = untied(modulator="tied")
+    neuron = UntiedNeurons(neuron.activation, neuron.modulator, LeastSquares(), gain=gains, offset=offsets)
+    activity, error = neuron.target(a, d, None)
+    torch.testing.assert_close(activity, gain * torch.tanh(a + offset))
+    torch.testing.assert_close(error, other * (1 - torch.tanh(a + offset) ** 2) * (d + shift))
+    activity, error = neuron.output_target(a, y, 0.5, None)
+    torch.testing.assert_close(activity, gain * (a + offset))
+    torch.testing.assert_close(error, other * (0.5 * (y - activity) + shift))
+
+
 JAMMED = {"model": "untied", "activation": "tanh", "modulator": "jamming"}
 
 
