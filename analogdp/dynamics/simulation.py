@@ -262,6 +262,12 @@ class Simulation:
         for name, tensor in self._workspace.tensors().items():
             tensor.copy_(tensors[name])
 
+    def go_back(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take up the state, messages and memories of the moment of :meth:`tensors`; time, noise and counts go on."""
+        for name, tensor in self._workspace.tensors().items():
+            if not name.startswith("noise.") and name != "axons.sent":
+                tensor.copy_(tensors[name])
+
     def _settling(self, work: Workspace, begin: int, chip_steps: Tensor, settled_after: Tensor | None) -> Settling:
         kept = work.kept
         if not work.alone:

@@ -109,7 +109,8 @@ class TwoPhaseTrainer(Trainer):
     """Trains by what several phases of a sample differ in.
 
     Every phase takes all the time that a settling may take, so that all chips change phases together. Those after the free
-    one start from where that has ended.
+    one start from where that has ended, with the messages that were on their way and what integrators remembered then, so
+    that their order does not matter but for noise.
     """
 
     @abstractmethod
@@ -124,12 +125,12 @@ class TwoPhaseTrainer(Trainer):
     def _settle(self, inputs: Tensor, targets: Tensor, stream: Stream) -> tuple[Settling, Sequence[Rows]]:
         self.simulation.present(inputs, stream=stream)
         free = self.simulation.settle(whole=True)
-        prediction, rest = free.prediction.clone(), [layer.clone() for layer in self.simulation.state]
+        prediction = free.prediction.clone()
+        rest = {name: tensor.clone() for name, tensor in self.simulation.tensors().items()}
         factor, phases = self.phases(prediction, targets)
         settlings, terms = [free], [self._weighted(inputs, free, 0.0 if factor is None else factor)]
         for phase in phases:
-            for layer, own in zip(self.simulation.state, rest, strict=True):
-                layer.copy_(own)
+            self.simulation.go_back(rest)
             self.simulation.switch(inputs, phase.label, phase.nudging)
             settlings.append(self.simulation.settle(whole=True))
             terms.append(self._weighted(inputs, settlings[-1], phase.factor))

@@ -9,8 +9,9 @@ from torch.nn.functional import avg_pool2d, conv2d, pad
 
 from analogdp import registry
 from analogdp.data import load
-from analogdp.dynamics import Diverged
+from analogdp.dynamics import Diverged, Settling
 from analogdp.learning.plasticity import PlasticityRule
+from analogdp.learning.two_phase import _together
 from analogdp.network import build
 from analogdp.scenario.schema import Scenario
 from analogdp.streams import Stream
@@ -251,6 +252,65 @@ def test_training_learns(make_trainer, mode, sections, accuracy):
     after = trainer.evaluate()[0]
     assert after["test_accuracy"] > accuracy
     assert (after["pulses_up"] > 0) == ("synapse" in sections)
+
+
+SHORT = {"dt": "0.2 us", "settle": {"tolerance": None, "at_most": "6 us"}}
+REMEMBERING = {
+    "delays": {**SHORT, "axons": {"delay": "1 us"}},
+    "events": {**SHORT, "axons": {"threshold": 0.01}},
+    "two_step_integrator": {**SHORT, "integrator": "etd_ab2"},
+    "few_sweeps": {"clock": "sweep", "sweeps": 3},
+    "few_forward_sweeps": {"clock": "sweep", "order": "forward", "sweeps": 3},
+}
+
+
+@pytest.mark.parametrize("dynamics", REMEMBERING.values(), ids=REMEMBERING.keys())
+def test_the_order_of_the_phases_after_the_free_one_does_not_matter(make_trainer, dynamics):
+    one, other = (make_trainer(beta=0.05, dynamics=dynamics) for _ in range(2))
+    usual = other.phases
+
+    def swapped(prediction, label):
+        factor, phases = usual(prediction, label)
+        return factor, phases[::-1]
+
+    other.phases = swapped
+    assert distance(wanted(one), wanted(other)) < 1e-10
+
+
+def test_events_of_all_phases_are_counted(make_trainer):
+    counts = {}
+    for variant in ("positive", "negative", "centred"):
+        trainer = make_trainer(beta=0.5, variant=variant, dynamics=REMEMBERING["events"])
+        inputs, targets = samples(trainer)
+        counts[variant] = trainer._settle(inputs, targets, STREAM)[0].messages.clone()
+    trainer.simulation.present(inputs)
+    free = trainer.simulation.settle(whole=True).messages
+    assert bool((counts["positive"].sum(0) > free.sum(0)).all())
+    assert torch.equal(counts["centred"] - free, counts["positive"] - free + counts["negative"] - free)
+
+
+def test_time_and_noise_go_on_where_the_network_goes_back(make_trainer):
+    noise = {"coloured": {"std": 0.1, "correlation": "10 us"}, "nudging": 0.05}
+    simulation = make_trainer(beta=0.1, dynamics=SHORT, noise=noise).simulation
+    simulation.present(torch.ones(1, 4, 5, dtype=torch.float64), stream=STREAM)
+    simulation.advance(5)
+    earlier = {name: tensor.clone() for name, tensor in simulation.tensors().items()}
+    simulation.advance(5)
+    later = {name: tensor.clone() for name, tensor in simulation.tensors().items()}
+    simulation.go_back(earlier)
+    assert simulation.step == 10
+    for name, tensor in simulation.tensors().items():
+        goes_on = name == "step" or name.startswith("noise.")
+        assert torch.equal(tensor, (later if goes_on else earlier)[name]), name
+
+
+def test_a_sample_has_settled_if_it_has_in_every_phase():
+    def settling(*settled_after):
+        state, steps = torch.zeros(1, 1, 4, 3), torch.tensor([9])
+        return Settling((state,), state[0], 9, steps, torch.tensor([settled_after]))
+
+    together = _together([settling(3, 3, -1, -1), settling(5, -1, 5, -1)], torch.zeros(1, 4, 3))
+    assert together.settled_after.tolist() == [[8, -1, -1, -1]]
 
 
 @pytest.mark.parametrize(("variant", "phases"), [("positive", 2), ("centred", 3)])
