@@ -103,6 +103,24 @@ def test_noise_of_a_read_differs_from_position_to_position():
     assert torch.equal(moved, torch.zeros_like(moved))
 
 
+def test_cells_take_the_first_numbers_of_a_sample_and_converters_the_last():
+    """Cells hardly fluctuate, converters do: a position's drives change by its own numbers of converters."""
+    device = {"card": "idealized", "read_noise": 1e-9, "read_time": "1 us"}
+    synapse = {"model": "crossbar", "device": device, "adc": {"bits": 8, "noise": 1.0}}
+    projection = make({"conv": 3, "kernel": 2}, synapse=synapse).projections[0]
+    passage, numbers = projection.passage(2), projection.synapse.forward_noise
+    cells, converters = 20 * numbers.cells, 20 * numbers.converters
+    assert projection.noise_up.total == cells + converters
+    message, noise = random(1, 2, 60), torch.zeros(1, 2, cells + converters, dtype=torch.float64)
+    quiet = passage.up(message, None, None, noise, None).clone()
+    own = cells + 7 * numbers.converters
+    noise[0, 1, own : own + numbers.converters] = 1.0
+    moved = (passage.up(message, None, None, noise, None) - quiet).view(2, 3, 20)
+    assert (moved[1, :, 7] > 1e-4).all()
+    moved[1, :, 7] = 0
+    assert torch.equal(moved, torch.zeros_like(moved))
+
+
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_targets_as_a_function_are_those_that_the_buffers_get(name):
     network = make(CONVOLUTIONS[name], chips=2, neuron={"activation": "tanh", "beta": 0.3})
