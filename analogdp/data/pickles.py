@@ -188,7 +188,7 @@ def _no_bytes() -> bytes:
 
 
 def _scalar(kind: np.dtype[Any], data: bytes) -> np.generic:
-    number: np.generic = _from_buffer(data, kind, (), "C")[()]
+    number: np.generic = _from_buffer(data, kind, (1,), "C")[0]
     return number
 
 
