@@ -232,9 +232,10 @@ def test_converters_do_not_clip_the_adversarial_gradient(make_scenario):
     neuron, crossbar = {"model": "dp_transposed", "beta": 0.01}, {"model": "crossbar", "device": "ecram_li"}
     exact, converted = (
         moves(trainer(make_scenario, neuron=neuron, synapse={**crossbar, **own}, learning=learning))
-        for own in ({}, {"dac": {"bits": 10}, "adc": {"bits": 10}})
+        for own in ({}, {part: {"bits": 10, "range": "calibrated"} for part in ("dac", "adc")})
     )
-    assert (converted - exact).norm() < 0.05 * exact.norm()
+    # Ranges are percentiles: what is beyond them is clipped, here and while settling.
+    assert (converted - exact).norm() < 0.1 * exact.norm()
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05])
