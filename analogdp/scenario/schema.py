@@ -91,8 +91,8 @@ class SynapseSettings(Settings):
         return 0
 
     def write_passes(self) -> int:
-        """Passes over its weights that an update takes beside the product."""
-        return 3
+        """Passes over its weights that an update takes beside the product: for numbers those of an optimizer."""
+        return 12
 
     def write_operations(self, inputs: int, outputs: int) -> int:
         """Multiplications on one chip that it takes after an update to find what reads see: wires."""
