@@ -141,6 +141,7 @@ def replicate(
             f"together: {together} runs do not fit into the memory; {most} do: leave it out, or take fewer"
         )
     observer, folder = progress or GroupObserver(), _folder(scenario, out)
+    _refuse_other_choices(folder, {variation.name for variation in variations})
     jobs = [_Job(variation, folder / variation.name) for variation in variations]
     done = 0
     try:
@@ -288,6 +289,23 @@ def _folder(scenario: Scenario, out: Path | str | None) -> Path:
         raise InputError(f"{error.filename} is a file; runs need a directory: choose another") from error
     except OSError as error:
         raise RunError(f"cannot make the directory {place}: {error.strerror or error}") from error
+
+
+def _refuse_other_choices(folder: Path, names: set[str]) -> None:
+    """Refuse a folder with a table, or runs without one, of a call with other choices: its tables would be lost."""
+    table = folder / TABLE
+    if table.exists():
+        try:
+            same = set(pyarrow.parquet.read_table(table).column("directory").to_pylist()) == names
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{table} is no table of replicas: choose another directory, or remove it") from error
+    else:
+        same = {manifest.parent.name for manifest in folder.glob(f"*/{MANIFEST}")} <= names
+    if not same:
+        raise InputError(
+            f"{folder} has the replicas of other choices, whose tables would be lost: choose another directory (--out), "
+            f"or repeat the same choices to go on"
+        )
 
 
 def _check_same(scenario: Scenario, directory: Path) -> None:

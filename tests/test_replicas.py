@@ -243,7 +243,22 @@ def test_replicas_leave_ordinary_runs_and_tables_and_are_not_done_again(make, tm
     again = replicas.replicate(scenario, {"seed": [0, 1], "neuron.alpha": [0.5]}, out=out)
     assert [own.result.manifest.ended for own in again] == times
     with pytest.raises(InputError, match="another scenario"):
-        replicas.replicate(make(network={"layers": [64, 9, 10]}), {"seed": [0], "neuron.alpha": [0.5]}, out=out)
+        replicas.replicate(make(network={"layers": [64, 9, 10]}), {"seed": [0, 1], "neuron.alpha": [0.5]}, out=out)
+
+
+@pytest.mark.parametrize("tabulated", [True, False], ids=["done", "interrupted"])
+def test_a_folder_of_other_choices_is_refused_and_its_tables_stay(make, tmp_path, tabulated):
+    out = tmp_path / "out"
+    replicas.replicate(make(), {"seed": [0, 1]}, out=out)
+    tables = [out / name for name in (replicas.TABLE, replicas.SUMMARY)]
+    if not tabulated:
+        for table in tables:
+            table.unlink()
+    before = [table.read_bytes() for table in tables if tabulated]
+    with pytest.raises(InputError, match=r"replicas of other choices.*choose another directory \(--out\)"):
+        replicas.replicate(make(), {"seed": [1, 2]}, out=out)
+    assert [table.read_bytes() for table in tables if table.exists()] == before
+    assert not (out / "seed2").exists()
 
 
 def test_more_runs_than_the_memory_takes_are_refused_with_how_many_it_takes(make, monkeypatch):
