@@ -124,8 +124,12 @@ def read_part(settings: IdxSettings, part: str) -> tuple[Tensor, Tensor]:
         raise InputError(f"{images_file} has {len(images)} images, but {labels_file} has {len(labels)} labels")
     if images.shape[1:] != (SIDE, SIDE):
         raise InputError(f"{images_file} has images of {tuple(images.shape[1:])} pixels; expected {SIDE} x {SIDE}")
-    if len(labels) == 0 or labels.max() > 9:
-        raise InputError(f"{labels_file} has no labels, or some beyond 0 to 9")
+    if len(labels) == 0:
+        raise InputError(f"{labels_file} has no labels; get it again")
+    wrong = torch.nonzero(labels > 9)
+    if len(wrong):
+        place = int(wrong[0])
+        raise InputError(f"{labels_file}: labels[{place}] is {int(labels[place])}; expected 0 to 9")
     return images.reshape(-1, SIDE * SIDE), labels
 
 
