@@ -72,13 +72,14 @@ def show(directory: RunArgument) -> None:
     """Show a run: its scenario, how it went, its final metrics, the energy that it took, and its files."""
     from analogdp import api
     from analogdp.reports.energy import HEADER, energy_rows
+    from analogdp.scenario.layers import in_a_line
 
     result = api.open_run(directory)
     manifest, scenario = result.manifest, result.scenario
     typer.echo(f"{result.directory}: {result.status}{f' ({manifest.reason})' if manifest.reason else ''}")
     facts = {
         "scenario": scenario.name + (f": {scenario.description}" if scenario.description else ""),
-        "network": "-".join(map(str, scenario.sizes)) + f", {scenario.neuron.model}, {scenario.network.loss}",
+        "network": f"{in_a_line(scenario.network.layers)}, {scenario.neuron.model}, {scenario.network.loss}",
         "synapses": f"{scenario.synapse.model}, {scenario.chips} {'chip' if scenario.chips == 1 else 'chips'}",
         "data": scenario.data.name,
         "training": f"{scenario.learning.mode}, epochs {scenario.learning.epochs}, batch {scenario.learning.batch}",

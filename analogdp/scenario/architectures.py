@@ -55,6 +55,8 @@ def known(name: str) -> str:
     """
     if name in CONVOLUTIONAL or _MLP.match(name):
         return name
+    if name.startswith("mlp-"):
+        raise ValueError(f"unknown architecture {name!r}: hidden sizes are whole numbers from 1, such as mlp-512-512")
     examples = [*CONVOLUTIONAL, "mlp-512-512"]
     raise ValueError(f"unknown architecture {name!r}: {suggestion(name, examples)} (mlp with any hidden sizes)")
 

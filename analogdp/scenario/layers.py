@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -16,11 +16,13 @@ from analogdp.scenario.settings import Settings
 LARGEST_SIDE = 65_536
 _SHAPE = re.compile(r"^([1-9]\d{0,5})x([1-9]\d{0,4})x([1-9]\d{0,4})$")
 
+PoolKind = Literal["max", "average", "quadratic_mean"]
+
 
 class PoolSettings(Settings):
     """Windows of an image, each of which gives one number."""
 
-    kind: Literal["max", "average", "quadratic_mean"] = Field(
+    kind: PoolKind = Field(
         default="max", description="what is taken of a window; quadratic_mean: the root of the mean square"
     )
     size: int = Field(default=2, ge=1, le=LARGEST_SIDE, description="side of a window")
@@ -29,6 +31,14 @@ class PoolSettings(Settings):
         default="drive",
         description="drive: what arrives is pooled, so there is one neuron for each window; activity: what the neurons send on",
     )
+
+    def __str__(self) -> str:
+        step = "" if self.stride in (None, self.size) else f" stride {self.stride}"
+        return f"{self.kind.replace('_', ' ')} {self.size}{step}{' of activities' if self.of == 'activity' else ''}"
+
+
+def _named(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
 
 
 class LayerSettings(Settings):
@@ -44,6 +54,9 @@ class DenseSettings(LayerSettings):
 
     dense: int = Field(ge=1, description="units")
 
+    def __str__(self) -> str:
+        return f"{self.dense}{', normalised' if self.normalise else ''}"
+
 
 class ConvolutionSettings(LayerSettings):
     """A layer of images: each neuron sees a window of the images below, through weights that its channel shares."""
@@ -52,7 +65,19 @@ class ConvolutionSettings(LayerSettings):
     kernel: int = Field(default=3, ge=1, le=LARGEST_SIDE, description="side of the windows")
     stride: int = Field(default=1, ge=1, le=LARGEST_SIDE, description="between windows")
     padding: int = Field(default=0, ge=0, le=LARGEST_SIDE, description="zeros around the image")
-    pool: PoolSettings | None = Field(default=None, description="windows of this layer's images")
+    pool: Annotated[PoolSettings, BeforeValidator(_named, json_schema_input_type=PoolSettings | PoolKind)] | None = (
+        Field(default=None, description="windows of this layer's images; a bare kind stands for its defaults")
+    )
+
+    def __str__(self) -> str:
+        parts = [
+            f"conv {self.conv} ({self.kernel}x{self.kernel})",
+            f"stride {self.stride}" if self.stride > 1 else "",
+            f"padding {self.padding}" if self.padding else "",
+            "normalised" if self.normalise else "",
+            str(self.pool or ""),
+        ]
+        return ", ".join(filter(None, parts))
 
 
 @dataclass(frozen=True)
@@ -69,6 +94,11 @@ class ImageShape:
 
     def __str__(self) -> str:
         return "x".join(map(str, self.shape))
+
+
+def in_a_line(layers: Sequence[int | ImageShape | LayerSettings]) -> str:
+    """Layers as ``64-32-10``, or with images or sections as ``1x8x8 - conv 6 (3x3), max 2 - 32 - 10``."""
+    return ("-" if all(isinstance(layer, int) for layer in layers) else " - ").join(map(str, layers))
 
 
 class AnyLayer:

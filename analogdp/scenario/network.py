@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from analogdp import registry
 from analogdp.errors import Problem
@@ -26,10 +27,12 @@ class NetworkSettings(Settings):
         default=(64, 128, 64, 10),
         min_length=2,
         max_length=1000,
-        description="units per layer, the clamped input first; images and convolutions as sections",
+        description="units per layer, the clamped input first; images and convolutions as sections; null: not given",
+        json_schema_extra={"type": ["array", "null"]},
     )
     architecture: Annotated[str, AfterValidator(known)] | None = Field(
-        default=None, description="lenet5, vgg16, or mlp with its hidden sizes, such as mlp-512-512, in place of layers"
+        default=None,
+        description="in place of layers: lenet5, vgg16, or mlp with its hidden sizes, such as mlp-512-512; mlp alone has none",
     )
     loss: Annotated[str, NameIn(registry.losses)] = Field(
         default="least_squares", description="what the nudged output lowers"
@@ -38,6 +41,13 @@ class NetworkSettings(Settings):
     gain: Ratio = Field(
         default=1.0, ge=0, le=100, description="initial weights are normal with variance gain^2 / fan-in"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_null_layers(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and value.get("layers", ()) is None:
+            return {name: item for name, item in value.items() if name != "layers"}
+        return value
 
     def layers_for(self, data: DataSettings) -> Layers:
         """The layers, also where an architecture stands for them.
@@ -61,7 +71,8 @@ class NetworkSettings(Settings):
         except ValueError as error:
             return [Problem("architecture", str(error))]
         if self.architecture and "layers" in self.model_fields_set and self.layers != layers:
-            return [Problem("architecture", f"{self.architecture} has layers of its own; leave layers or this away")]
+            way_out = "leave layers away (--set network.layers=null) or this"
+            return [Problem("architecture", f"{self.architecture} has layers of its own; {way_out}")]
         if wirings[-1].kernel is not None:
             return [Problem(f"layers.{len(wirings)}", "the last layer, the output, is a number of units")]
         data, shape = scenario.data, scenario.data.shape()

@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import jsonschema
 import pytest
 import torch
 from torch.nn.functional import avg_pool2d, conv2d
@@ -9,8 +10,8 @@ from torch.nn.functional import avg_pool2d, conv2d
 from analogdp.errors import ScenarioError
 from analogdp.scenario import Scenario, load_scenario
 from analogdp.scenario.architectures import layers_of
-from analogdp.scenario.layers import ConvolutionSettings, ImageShape, PoolSettings
-from analogdp.scenario.loading import dump_scenario
+from analogdp.scenario.layers import ConvolutionSettings, ImageShape, PoolSettings, in_a_line
+from analogdp.scenario.loading import dump_scenario, json_schema
 from analogdp.scenario.wiring import wire
 
 DIGITS = {"run": {"device": "cpu"}}
@@ -55,6 +56,41 @@ def test_a_resolved_scenario_loads_again_unchanged(network, tmp_path):
     assert again.sizes == scenario.sizes
 
 
+def test_null_layers_make_room_for_an_architecture(tmp_path):
+    path = tmp_path / "scenario.yaml"
+    path.write_text("network: {layers: [64, 20, 10]}")
+    scenario = load_scenario(path, ["network.layers=null", "network.architecture=mlp-32"])
+    assert scenario.network.layers == (64, 32, 10)
+    jsonschema.validate({"network": {"layers": None, "architecture": "mlp-32"}}, json_schema())
+
+
+@pytest.mark.parametrize("kind", ["max", "average", "quadratic_mean"])
+def test_a_bare_kind_of_pool_has_its_defaults(kind):
+    layers = ["1x8x8", {"conv": 3, "pool": kind}, 10]
+    assert Scenario(network={"layers": layers}, **DIGITS).network.layers[1].pool == PoolSettings(kind=kind)
+    jsonschema.validate({"network": {"layers": layers}}, json_schema())
+
+
+def test_the_architecture_mlp_alone_has_no_hidden_layer():
+    assert Scenario(network={"architecture": "mlp"}, **DIGITS).network.layers == (64, 10)
+
+
+@pytest.mark.parametrize(
+    ("layers", "line"),
+    [
+        ([64, 32, 10], "64-32-10"),
+        (["1x8x8", {"conv": 6, "pool": "max"}, 32, 10], "1x8x8 - conv 6 (3x3), max 2 - 32 - 10"),
+        (
+            ["1x8x8", {"conv": 3, "padding": 1, "stride": 2, "pool": {"of": "activity", "kind": "quadratic_mean"}}, 10],
+            "1x8x8 - conv 3 (3x3), stride 2, padding 1, quadratic mean 2 of activities - 10",
+        ),
+        ([64, {"dense": 5}, 10], "64 - 5 - 10"),
+    ],
+)
+def test_layers_in_a_line_tell_images_from_units(layers, line):
+    assert in_a_line(Scenario(network={"layers": layers}, **DIGITS).network.layers) == line
+
+
 def test_lenet5_and_vgg16_have_the_published_numbers_of_weights():
     """LeNet-5 with full connections, 61 470 weights without biases; VGG16 of 224 x 224: 138 344 128 (configuration D)."""
 
@@ -85,7 +121,12 @@ def test_lenet5_and_vgg16_have_the_published_numbers_of_weights():
         ("layers: [1x8x8, {conv: 3}, 7]", "network.layers: the last layer has 7 units, but digits has 10 outputs"),
         ("layers: [2x8x8, {conv: 3}, 10]", "network.layers: the first layer has 128 units, but digits has 64 inputs"),
         ("layers: [4x4x4, {conv: 3}, 10]", "network.layers.0: 4x4x4 is not the shape of digits, 1x8x8"),
-        ("architecture: mlp-5, layers: [64, 3, 10]", "network.architecture: mlp-5 has layers of its own"),
+        ("architecture: mlp-5, layers: [64, 3, 10]", "leave layers away (--set network.layers=null) or this"),
+        (
+            "architecture: mlp-32-x",
+            "unknown architecture 'mlp-32-x': hidden sizes are whole numbers from 1, such as mlp",
+        ),
+        ("layers: [1x8x8, {conv: 3, pool: maxx}, 10]", "network.layers.1.pool.kind: "),
         ("architecture: lenet", "network.architecture: unknown architecture 'lenet': did you mean 'lenet5'"),
         ("architecture: lenet5", "network.architecture: lenet5 needs images of at least 12 x 12, not 8 x 8"),
     ],
