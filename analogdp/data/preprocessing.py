@@ -31,7 +31,7 @@ def prepared(dataset: Dataset, settings: DataSettings, seed: int) -> Dataset:
     at random is drawn when they are shown.
 
     Raises:
-        InputError: nothing is left to train or to test on.
+        InputError: nothing is left to train or to test on, or training samples of one class only.
     """
     pool = _take((dataset.train_inputs, dataset.train_targets, dataset.train_labels), slice(settings.train_limit))
     train, test = pool, (dataset.test_inputs, dataset.test_targets, dataset.test_labels)
@@ -44,6 +44,7 @@ def prepared(dataset: Dataset, settings: DataSettings, seed: int) -> Dataset:
             raise InputError(
                 f"data: {settings.name} has no {name} samples left; change its limits, draw or test_fraction"
             )
+    _refuse_one_class(settings, train[2], pool[2], dataset.train_labels)
     everything = (pool,) if settings.test == "rest" else (pool, test)
     known = everything if settings.normalise_over == "all" else (train,)
     train, test = (_normalised(part, known, settings) for part in (train, test))
@@ -72,6 +73,26 @@ def _draw(pool: int, draw: int, seed: int) -> tuple[Tensor, Tensor]:
     left = torch.ones(pool, dtype=torch.bool)
     left[drawn] = False
     return drawn, torch.nonzero(left).squeeze(1)
+
+
+def _refuse_one_class(settings: DataSettings, used: Tensor | None, pool: Tensor | None, every: Tensor | None) -> None:
+    """Refuse training labels that are all the same: those used, those that were drawn from, and those before the limit."""
+    if used is None or pool is None or every is None or _differ(used):
+        return
+    if _differ(pool):
+        way_out = f"draw: {settings.draw} has drawn no other; draw more"
+    elif _differ(every):
+        way_out = (
+            f"train_limit: {settings.train_limit} takes the first samples; raise it, or mix the classes in the file"
+        )
+    else:
+        way_out = "check the labels, or how the samples are divided"
+    found = f"the training samples of {settings.name} that are used ({len(used)}) all have the label {int(used[0])}"
+    raise InputError(f"data: {found}; there is nothing to learn: {way_out}")
+
+
+def _differ(labels: Tensor) -> bool:
+    return bool((labels != labels[0]).any())
 
 
 def _normalised(part: Part, known: Sequence[Part], settings: DataSettings) -> Part:

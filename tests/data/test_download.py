@@ -44,7 +44,7 @@ def md5(content):
 
 
 def idx(*shape):
-    array = np.zeros(shape, np.uint8)
+    array = np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)
     return gzip.compress(struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape) + array.tobytes())
 
 

@@ -302,3 +302,23 @@ def test_memory_is_what_samples_are_kept_as(keys, kept, expected, monkeypatch):
 
 def test_classes_take_memory_for_their_labels_only():
     assert PicturesSettings().memory(4) == 50 * (60 * 8 + 16)
+
+
+@pytest.mark.parametrize(
+    ("labels", "keys", "words"),
+    [
+        (torch.full((40,), 3), {}, r"\(40\) all have the label 3; there is nothing to learn: check the labels"),
+        (
+            torch.arange(40) // 10,
+            {"train_limit": 10},
+            r"\(10\) all have the label 0; .*train_limit: 10 takes the first",
+        ),
+        (torch.arange(40) // 39, {"draw": 2}, r"\(2\) all have the label 0; .*draw: 2 has drawn no other; draw more"),
+    ],
+    ids=["file", "limit", "draw"],
+)
+def test_training_samples_of_one_class_are_refused_with_what_left_no_other(labels, keys, words):
+    images = torch.from_numpy(PICTURES)
+    made = Dataset.of_classes("pictures", tuple("abcd"), (images[:40], labels), (images[40:], torch.arange(10) % 4))
+    with pytest.raises(InputError, match=words):
+        prepared(made, PicturesSettings(**keys), 0)
