@@ -201,7 +201,8 @@ class Field:
 
     def prediction(self, drive: Tensor) -> Tensor:
         """What the network says at a drive of the output layer: the mean that its outputs would have if not nudged."""
-        neuron = self.network.neurons[self._last]
+        # At rest, but with what these samples were given: gates of errors ask for it.
+        neuron = self._neurons[self._last]
         state = drive.expand(self.layout.compartments, *drive.shape)
         return neuron.upward(neuron.output_target(drive, None, 0.0, state))
 

@@ -242,11 +242,28 @@ def test_jamming_does_not_touch_predictions(make_network):
     assert torch.equal(field.prediction(field.output_drive), tied.prediction(tied.output_drive))
 
 
+@pytest.mark.parametrize("dynamics", ["sweep", "continuous"])
+@pytest.mark.parametrize("output", ["linear", "activation"])
+@pytest.mark.parametrize("scale", ["own", "tied"])
+@pytest.mark.parametrize("modulator", registry.modulators.names())
+def test_every_modulator_trains_and_predicts_at_every_scale_and_output(
+    make_scenario, modulator, scale, output, dynamics
+):
+    if (modulator, scale) == ("tied", "tied"):
+        pytest.skip("the slope has its own magnitude already")
+    neuron = {"model": "untied", "modulator": modulator, "scale": scale, "output": output, "activation": "tanh"}
+    data = {"name": "blobs", "inputs": 6, "classes": 3, "train_limit": 20, "test_limit": 10}
+    scenario = make_scenario((6, 5, 3), neuron=neuron, dynamics=dynamics, data=data, learning={"batch": 10})
+    trainer = Trainer(scenario, build(scenario), load(scenario.data, scenario.seed))
+    trainer.advance()
+    assert 0 <= trainer.evaluate()[0]["test_accuracy"] <= 1
+
+
 @pytest.mark.parametrize(
     ("neuron", "message"),
     [
         ({"model": "backpropagation", "activation": "step"}, "activation: step has no slope.*model: untied"),
-        ({"model": "untied", "activation": "step"}, "modulator: step has no slope.*use rectangle"),
+        ({"model": "untied", "activation": "step"}, "modulator: step has no slope.*use rectangle, logistic_slope or"),
         ({"model": "untied", "scale": "tied"}, "scale: the modulator is the slope itself"),
         ({"model": "untied", "activation": "step", "modulator": "flat", "scale": "tied"}, "no slope whose magnitude"),
         (
