@@ -40,9 +40,9 @@ class NpzSettings(UserFileSettings):
         return Contents(inputs=self._shape_of_one(found), outputs=outputs, train=counts[0], test=test)
 
     def _count(self, archive: NumpyArchive, part: str) -> int:
-        """Samples in a part, by the shapes of its arrays."""
+        """Samples in a part, by the shapes of its arrays, which must have numbers."""
         names = f"{part}inputs", f"{part}{'targets' if self.regression() else 'labels'}"
-        inputs, wanted = map(archive.shape, names)
+        inputs, wanted = map(archive.shape_of_numbers, names)
         if not inputs or inputs[:1] != wanted[:1] or 0 in (*inputs, *wanted):
             raise InputError(
                 f"{self.file}: {names[0]} has the shape {inputs}, {names[1]} {wanted}; their first numbers count the samples, "

@@ -17,6 +17,8 @@ from analogdp.errors import InputError
 from analogdp.registry import suggestion
 
 MOST_CLASSES = 100_000
+NUMBERS, TEXTS = "biuf", "U"
+"""Kinds of elements, as NumPy abbreviates them."""
 
 _DAMAGES = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
@@ -34,11 +36,13 @@ class NumpyArchive:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.shapes = _read_shapes(path, path.stat().st_mtime_ns)
+            headers = _read_headers(path, path.stat().st_mtime_ns)
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
         except _DAMAGES as error:
             raise InputError(f"{path} is no archive of arrays ({error}); write it with numpy.savez") from error
+        self.shapes = {name: shape for name, (shape, _) in headers.items()}
+        self._types = {name: dtype for name, (_, dtype) in headers.items()}
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of an array, from its header.
@@ -50,13 +54,22 @@ class NumpyArchive:
             raise InputError(f"{self.path} has no array {name!r}; {suggestion(name, self.shapes)}")
         return self.shapes[name]
 
+    def shape_of_numbers(self, name: str) -> tuple[int, ...]:
+        """The shape of an array of numbers, from its header.
+
+        Raises:
+            InputError: there is no such array, or it has something else.
+        """
+        self._require(name, NUMBERS)
+        return self.shapes[name]
+
     def numbers(self, name: str) -> Tensor:
         """An array as ``(samples, numbers)``: bytes as they are, all else as floats.
 
         Raises:
             InputError: it cannot be read, or has something else than finite numbers.
         """
-        array = self._array(name, "biuf")
+        array = self._array(name, NUMBERS)
         if array.dtype != np.uint8:
             array = array.astype(np.float32 if array.dtype in (np.float16, np.float32) else np.float64)
         flat = array.reshape(len(array), -1)
@@ -72,7 +85,7 @@ class NumpyArchive:
         Raises:
             InputError: it cannot be read, or has something else than a whole number from 0 for each sample.
         """
-        array = self._array(name, "biuf")
+        array = self._array(name, NUMBERS)
         if array.size != len(array):
             raise InputError(f"{self.path}: {name} has the shape {array.shape}; it must have one label for each sample")
         flat = array.reshape(-1)
@@ -90,28 +103,32 @@ class NumpyArchive:
         Raises:
             InputError: it cannot be read, or has something else.
         """
-        return tuple(map(str, self._array(name, "U").reshape(-1)))
+        return tuple(map(str, self._array(name, TEXTS).reshape(-1)))
+
+    def _require(self, name: str, kinds: str) -> None:
+        """Refuse an array that is missing, or whose elements are of another kind."""
+        self.shape(name)
+        if self._types[name].kind not in kinds:
+            wanted = "texts" if kinds == TEXTS else "real numbers"
+            raise InputError(f"{self.path}: {name} has elements of type {self._types[name]}, not {wanted}")
 
     def _array(self, name: str, kinds: str) -> NDArray[Any]:
-        self.shape(name)
+        self._require(name, kinds)
         try:
             with np.load(self.path, allow_pickle=False) as archive:
                 array: NDArray[Any] = archive[name]
         except _DAMAGES as error:
             message = f"{self.path}: {name} cannot be read ({error}); write the file again with numpy.savez"
             raise InputError(message) from error
-        if array.dtype.kind not in kinds:
-            wanted = "texts" if kinds == "U" else "numbers"
-            raise InputError(f"{self.path}: {name} has elements of type {array.dtype}, not {wanted}")
         return array
 
 
 @lru_cache(maxsize=8)
-def _read_shapes(path: Path, stamp: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of all arrays, from their headers."""
+def _read_headers(path: Path, stamp: int) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """The shapes of all arrays and the types of their elements."""
     layout = np.lib.format
     readers = {(1, 0): layout.read_array_header_1_0, (2, 0): layout.read_array_header_2_0}
-    shapes = {}
+    headers = {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
             with archive.open(member) as file:
@@ -121,5 +138,5 @@ def _read_shapes(path: Path, stamp: int) -> dict[str, tuple[int, ...]]:
                 raise InputError(
                     f"{path}: {name} has Python objects, which are not loaded; save numbers, with one dtype"
                 )
-            shapes[name] = shape
-    return shapes
+            headers[name] = shape, dtype
+    return headers
