@@ -20,20 +20,23 @@ class Diverged(RunError):
         layer: the lowest such layer, 1 for the first hidden layer.
         chip: index of the first such chip.
         place: of this chip along the axis of chips.
+        remedy: settings that may help the neurons of the network.
     """
 
-    def __init__(self, step: int, time: float | None, layer: int, chip: int, place: int = 0) -> None:
-        self.step, self.time, self.layer, self.chip, self.place = step, time, layer, chip, place
+    def __init__(
+        self, step: int, time: float | None, layer: int, chip: int, place: int = 0, remedy: str = "smaller weights"
+    ) -> None:
+        self.step, self.time, self.layer, self.chip, self.place, self.remedy = step, time, layer, chip, place, remedy
         when = f"step {step}" if time is None else f"{time:.3g} s (step {step})"
         super().__init__(
             f"the dynamics diverged: layer {layer} of chip {chip} passed {LARGEST_STATE:g} at {when} "
-            "after the samples were presented. A smaller neuron.beta or learning.rate, alpha nearer to 1/2, "
-            "model: dp_transposed, or smaller weights may help"
+            f"after the samples were presented. What may help: {remedy}, a smaller learning.rate, "
+            "or normalised inputs (data.normalise)"
         )
 
-    def __reduce__(self) -> tuple[type[Diverged], tuple[int, float | None, int, int, int]]:
+    def __reduce__(self) -> tuple[type[Diverged], tuple[int, float | None, int, int, int, str]]:
         # Without it the error could not come back from a worker process.
-        return type(self), (self.step, self.time, self.layer, self.chip, self.place)
+        return type(self), (self.step, self.time, self.layer, self.chip, self.place, self.remedy)
 
 
 def is_bounded(state: Tensor) -> Tensor:

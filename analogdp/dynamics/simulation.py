@@ -308,7 +308,8 @@ class Simulation:
         layer = next(number for number, chips in enumerate(outside) if bool(chips.any()))
         place = int(outside[layer].int().argmax())
         time = self.time if self.clock.timestep is not None else None
-        raise Diverged(self.step, time, layer + 1, self.network.chip_indices[place], place)
+        chip, remedy = self.network.chip_indices[place], self.network.neurons[layer].remedy
+        raise Diverged(self.step, time, layer + 1, chip, place, remedy)
 
     def _restart(self) -> None:
         work = self._workspace

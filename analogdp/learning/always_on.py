@@ -313,4 +313,4 @@ class AlwaysOnTrainer(Epochs):
         chip = self.network.chip_indices[int(inside[layer].int().argmin())]
         step = simulation.step - begun
         self._before.restore()
-        raise Diverged(step, step * self._dt, layer + 1, chip)
+        raise Diverged(step, step * self._dt, layer + 1, chip, remedy=self.network.neurons[layer].remedy)

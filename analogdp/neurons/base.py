@@ -61,6 +61,7 @@ class NeuronModel(ABC):
         input_gain: the clamped input x below these neurons becomes ``x + input_gain * W^T downward``; 0 leaves it as it is.
         input_damping: how much of its displacement that input keeps at a jump, or None.
         jumps: whether what neurons do jumps at some drive or state, where there is no Jacobian.
+        remedy: settings that may keep states that diverge within bounds.
     """
 
     Settings: ClassVar[type[NeuronSettings]]
@@ -70,6 +71,7 @@ class NeuronModel(ABC):
     batch_normalises: ClassVar[bool] = False
     starts_forward: ClassVar[bool] = False
     cascaded: ClassVar[bool] = False
+    remedy: ClassVar[str] = "a smaller neuron.beta or network.gain, a bounded activation such as tanh"
     beta: float | Tensor
     damping: Damping | None = None
     input_gain: Tensor | float = 0.0
@@ -175,4 +177,7 @@ class NeuronModel(ABC):
         Raises:
             InputError: there is no such text.
         """
-        raise InputError(f"neuron.model: {settings.model} does not write its equations as text")
+        raise InputError(
+            f"neuron.model: {settings.model} has no equations for Brian2; use --set neuron=dp_transposed "
+            "(verify knows dp, dp_transposed and hopfield)"
+        )

@@ -51,6 +51,7 @@ class Dyadic(NeuronModel):
     """
 
     compartments = ("plus", "minus")
+    remedy = "a smaller neuron.beta, alpha nearer to 1/2, model: dp_transposed, smaller weights"
     plasticity = "contrastive_hebbian"
     asymmetric = True
 

@@ -258,7 +258,7 @@ def test_a_finished_chip_cannot_diverge_any_more(make_network):
 
 
 def test_divergence_can_be_sent_between_processes():
-    error = Diverged(7, 1e-6, 2, 3)
+    error = Diverged(7, 1e-6, 2, 3, remedy="patience")
     copy = pickle.loads(pickle.dumps(error))
     assert str(copy) == str(error)
     assert (copy.step, copy.time, copy.layer, copy.chip) == (7, 1e-6, 2, 3)
@@ -272,6 +272,27 @@ def test_stationary_spread_of_a_settled_network_is_the_membrane_noise(make_netwo
     output = simulation.settle().state[-1]
     count = output.numel()
     assert abs(output.var().item() - 0.04) < 4 * 0.04 * (2 / (count - 1)) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("neuron", "mode", "advice"),
+    [
+        ({"model": "dp", "alpha": 0.0}, "settle_then_update", "alpha nearer to 1/2"),
+        ({"model": "hopfield"}, "equilibrium_propagation", "network.gain, a bounded activation"),
+    ],
+    ids=["dp", "hopfield"],
+)
+def test_the_advice_on_divergence_is_about_settings_that_the_neurons_have(make_network, neuron, mode, advice):
+    network = make_network(neuron={**neuron, "activation": "identity", "beta": 0.9}, learning={"mode": mode})
+    network.synapses[1].weight *= 30
+    simulation = Simulation(network, continuous(steps=2000))
+    present(simulation)
+    with pytest.raises(Diverged) as caught:
+        simulation.settle()
+    assert advice in str(caught.value)
+    assert ("alpha" in str(caught.value)) == ("alpha" in neuron)
+    assert "learning.rate" in str(caught.value)
+    assert "data.normalise" in str(caught.value)
 
 
 @pytest.mark.parametrize("tolerance", [1e-3, None])

@@ -59,6 +59,14 @@ def test_what_brian2_has_no_equations_for_is_refused_by_its_key_with_a_setting_t
     prepare(blobs(*REFUSED[key], change), steps=2)
 
 
+@pytest.mark.parametrize("model", ["threshold", "untied", "backpropagation", "predictive_coding"])
+def test_neurons_without_equations_are_refused_with_a_model_that_has_them(blobs, model):
+    message = refusal(blobs(f"neuron={model}"))
+    assert message.startswith(f"neuron.model: {model} has no equations")
+    change = re.search(r"--set (\S+)", message)[1]
+    prepare(blobs(f"neuron={model}", change), steps=2)
+
+
 def test_noise_that_differs_from_cell_to_cell_is_refused_by_its_own_section(blobs):
     message = refusal(blobs(FLICKER))
     assert "flicker_noise: null" in message
