@@ -85,7 +85,9 @@ class UntiedSettings(ErrorSettings):
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         name, problems = self.modulator.name, []
         if name == "tied" and self._without_slope():
-            refusal = f"{self.activation.name} has no slope that would carry errors; use rectangle, logistic_slope or another"
+            refusal = (
+                f"{self.activation.name} has no slope that would carry errors; use rectangle, logistic_slope or another"
+            )
             problems.append(Problem("modulator", refusal))
         if self.scale == "tied" and name == "tied":
             problems.append(Problem("scale", "the modulator is the slope itself; leave it away"))
