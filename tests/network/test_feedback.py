@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from analogdp.scenario.feedback import FeedbackSettings
 
 from analogdp.data import load
 from analogdp.dynamics import Simulation
@@ -13,6 +12,7 @@ from analogdp.learning.plasticity import ContrastiveHebbian
 from analogdp.network import Field, build
 from analogdp.network.feedback import named_synapses
 from analogdp.registry import clocks
+from analogdp.scenario.feedback import FeedbackSettings
 from analogdp.scenario.schema import Scenario
 from analogdp.streams import Stream
 
