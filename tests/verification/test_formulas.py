@@ -47,5 +47,5 @@ def test_parts_without_formulas_are_refused_by_name():
         lambda: Loss.gradient_formula(object(), "s"),
         lambda: NeuronModel.equations(object(), small().neuron, output=True),
     ):
-        with pytest.raises(InputError, match="as text|has no equations"):
+        with pytest.raises(InputError, match=r"as text|has no equations"):
             formula()
