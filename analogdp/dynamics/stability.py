@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from analogdp.dynamics.integrators import Eigenvalues, Integrator, Target
-from analogdp.streams import Stream
-
-Product = Callable[[Tensor], Tensor]
-"""A real matrix times a flat tensor."""
+from analogdp.dynamics.krylov import DIRECTIONS, Product, krylov_space, random_start, ritz_values
 
 DENSE_SIZE = 200
 """Up to this size a matrix is written out: surer than Arnoldi iterations, and as quick."""
@@ -23,9 +19,6 @@ SHORTEST, LONGEST = 1e-6, 1e4
 
 ROUNDING = 1e-12
 """A growth of this much above 1 is one."""
-
-NOISE_MARGIN = 100
-"""A new direction shorter than this many times the rounding of a difference quotient is nothing but that."""
 
 
 def stable_step_limit(
@@ -92,7 +85,7 @@ def largest_stable_step(method: type[Integrator], eigenvalues: Eigenvalues, tau:
     return float(low) * tau
 
 
-def extreme_eigenvalues(product: Product, like: Tensor, directions: int = 60) -> Eigenvalues:
+def extreme_eigenvalues(product: Product, like: Tensor, directions: int = DIRECTIONS) -> Eigenvalues:
     """The eigenvalues of a real matrix that are furthest out, in all directions of the complex plane.
 
     By Arnoldi's iteration without restarts: the outermost eigenvalues are found first, and few layers of neurons have few that
@@ -110,22 +103,10 @@ def extreme_eigenvalues(product: Product, like: Tensor, directions: int = 60) ->
     if size <= DENSE_SIZE:
         columns = [product(row).clone() for row in torch.eye(size, dtype=like.dtype, device=like.device)]
         return _eigenvalues(torch.stack(columns, dim=1))
-    basis, matrix = like.new_zeros(directions + 1, size), torch.zeros(directions + 1, directions, dtype=torch.float64)
-    start = Stream(0, "eigenvalues", dtype=torch.float64).normal((size,))[0].to(like)
-    basis[0] = start / start.norm()
-    noise = NOISE_MARGIN * torch.finfo(like.dtype).eps ** (2 / 3)
-    for index in range(directions):
-        known, left = basis[: index + 1], product(basis[index])
-        for _ in range(2):  # once is not enough in the presence of rounding
-            parts = known @ left
-            left = left - parts @ known
-            matrix[: index + 1, index] += parts.cpu()
-        length = float(left.norm())
-        if length <= noise * float(matrix.abs().max()):
-            break
-        matrix[index + 1, index] = length
-        basis[index + 1] = left / length
-    return _eigenvalues(matrix[: index + 1, : index + 1])
+    # The products are difference quotients.
+    space = krylov_space(product, random_start(like), directions, torch.finfo(like.dtype).eps ** (2 / 3))
+    values, _ = ritz_values(space)
+    return np.asarray(values.cpu(), dtype=np.complex128)
 
 
 def _eigenvalues(matrix: Tensor) -> Eigenvalues:

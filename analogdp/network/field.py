@@ -240,6 +240,11 @@ class Field:
         neuron, layer = pairs[-1]
         return [*targets, neuron.output_target(drives[-1], self._label, self.nudging, layer)]
 
+    @property
+    def lowest_drive(self) -> Tensor:
+        """Bottom-up drive of the first layer from the clamped input, ``(chips, batch, units)``."""
+        return self._drive[0]
+
     def _lowest_drive(self, neuron: NeuronModel, layer: State) -> Tensor:
         """The drive of the first layer as a function of its state, which may move the input."""
         if not self._moves:
