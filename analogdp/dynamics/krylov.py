@@ -115,4 +115,5 @@ def _orthogonal(vector: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
 def _random(basis: Tensor, index: int) -> Tensor:
     numbers = Stream(0, "krylov", dtype=torch.float64).at(index + 1).normal((basis.shape[-1],))[0]
     left, _ = _orthogonal(numbers.to(basis).expand_as(basis[0]), basis)
-    return left / left.norm(dim=-1, keepdim=True)
+    unit: Tensor = left / left.norm(dim=-1, keepdim=True)
+    return unit

@@ -70,7 +70,7 @@ class System:
     def layers(self, state: Tensor) -> list[Tensor]:
         """Each layer of a vector, ``(compartments, chips, batch, units)``."""
         parts = (state[..., place] for place in self.places)
-        return [part.unflatten(-1, (self._compartments, -1)).movedim(-2, 0) for part in parts]
+        return [part.reshape(*part.shape[:-1], self._compartments, -1).movedim(-2, 0) for part in parts]
 
     def vector(self, layers: Sequence[Tensor | Sequence[Tensor]]) -> Tensor:
         """A vector from its layers."""
