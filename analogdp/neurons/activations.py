@@ -62,6 +62,12 @@ class Activation(ABC):
         return self.settings.name
 
 
+def has_slope(settings: ActivationSettings) -> bool:
+    """Whether the function of a scenario's section has a derivative that errors can be multiplied by."""
+    activation: type[Activation] = registry.activations.get(settings.name)
+    return activation.derivative is not Activation.derivative
+
+
 AnyActivation = Annotated[ActivationSettings, OneOf(registry.activations, "name", "relu")]
 
 

@@ -12,7 +12,6 @@ Hoier, Staudt & Zach 2023; Hoier & Zach 2024 ("Two Tales of Single-Phase Contras
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from copy import copy
 from typing import ClassVar, Literal, Self
 
@@ -24,6 +23,7 @@ from analogdp.errors import InputError
 from analogdp.neurons import mismatch
 from analogdp.neurons.activations import Activation, make_activation
 from analogdp.neurons.base import Equations, NeuronModel, State
+from analogdp.neurons.compartments import draw_gain_and_offset, written
 from analogdp.neurons.damping import Damping
 from analogdp.neurons.dyadic_settings import DualPropagationSettings, DyadicSettings, TransposedSettings
 from analogdp.neurons.losses import Loss
@@ -86,8 +86,7 @@ class Dyadic(NeuronModel):
     def build(cls, settings: NeuronSettings, loss: Loss, spread: MismatchSettings, units: int, stream: Stream) -> Self:
         assert isinstance(settings, DyadicSettings)
         push, pull = cls.nominal_gains(settings.alpha)
-        transfer = mismatch.relative(1.0, spread.gain, 2, units, stream.child("gain"))
-        offset = mismatch.additive(0.0, spread.offset, 2, units, stream.child("offset"))
+        gain, offset = draw_gain_and_offset(spread, 2, units, stream)
         nudge: Nudge = "explicit"
         damping, input_gain, input_damping = None, 0.0, None
         if isinstance(settings, DualPropagationSettings):
@@ -106,8 +105,8 @@ class Dyadic(NeuronModel):
             mix=mismatch.bounded(settings.alpha, spread.of("mixing"), units, stream.child("mix"), highest=1.0),
             beta=settings.beta,
             nudge=nudge,
-            gain=transfer if isinstance(transfer, Tensor) else None,
-            offset=offset if isinstance(offset, Tensor) else None,
+            gain=gain,
+            offset=offset,
             damping=damping,
             input_gain=input_gain,
             input_damping=input_damping,
@@ -232,15 +231,13 @@ class Dyadic(NeuronModel):
                 drive = torch.lerp(drive, own if self._gains is None else own / self._gains[index], kept)
             drive = self.activation(drive)
             drives.append(drive if self._gains is None else drive * self._gains[index])
-        return _written(drives, out)
+        return written(drives, out)
 
     def _proximal(
         self, drive: Tensor, label: Tensor, nudging: Tensor | float, out: tuple[Tensor, ...] | None
     ) -> tuple[Tensor, ...]:
         """The outputs that weigh their loss against their distance from the drive."""
-        return _written(
-            [self.loss.proximal(drive, label, gain * nudging) for gain in (self.push, self.minus_pull)], out
-        )
+        return written([self.loss.proximal(drive, label, gain * nudging) for gain in (self.push, self.minus_pull)], out)
 
     def _transferred(
         self, drives: tuple[Tensor, ...], activation: Activation | None, out: tuple[Tensor, ...] | None
@@ -275,18 +272,9 @@ def asymmetry(push: float, pull: float, mix: float) -> float:
     return mix * push - (1 - mix) * pull
 
 
-def _written(values: Sequence[Tensor], out: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
-    """Values in their buffers, if there are any."""
-    if out is None:
-        return tuple(values)
-    for own, value in zip(out, values, strict=True):
-        own.copy_(value)
-    return out
-
-
 def _both(drive: Tensor, out: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
     """The same drive for both compartments."""
-    return _written((drive, drive), out)
+    return written((drive, drive), out)
 
 
 @registry.neurons.register("dp")

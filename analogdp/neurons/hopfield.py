@@ -17,9 +17,9 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.errors import InputError, Problem
-from analogdp.neurons import mismatch
 from analogdp.neurons.activations import Activation, ActivationSettings, AnyActivation, make_activation
 from analogdp.neurons.base import Equations, NeuronModel, State
+from analogdp.neurons.compartments import amplified, draw_gain_and_offset, shifted
 from analogdp.neurons.losses import Loss
 from analogdp.scenario.mismatch import MismatchSettings
 from analogdp.scenario.quantities import Ratio
@@ -116,23 +116,16 @@ class Hopfield(NeuronModel):
         assert isinstance(settings, HopfieldSettings)
         assert settings.beta is not None
         assert settings.output is not None
-        gain = mismatch.relative(1.0, spread.gain, 1, units, stream.child("gain"))
-        offset = mismatch.additive(0.0, spread.offset, 1, units, stream.child("offset"))
-        return cls(
-            make_activation(settings.activation),
-            loss,
-            settings.beta,
-            settings.output,
-            gain[0] if isinstance(gain, Tensor) else None,
-            offset[0] if isinstance(offset, Tensor) else None,
-        )
+        drawn = draw_gain_and_offset(spread, 1, units, stream)
+        gain, offset = (None if own is None else own[0] for own in drawn)
+        return cls(make_activation(settings.activation), loss, settings.beta, settings.output, gain, offset)
 
     def target(
         self, bottom_up: Tensor, top_down: Tensor | None, state: State, out: tuple[Tensor, ...] | None = None
     ) -> State:
         if out is None:
             drive = bottom_up if top_down is None else bottom_up + top_down
-            return (self._amplified(self.activation(self._shifted(drive))),)
+            return (amplified(self.activation(shifted(drive, self.offset)), self.gain),)
         own = out[0].copy_(bottom_up) if top_down is None else torch.add(bottom_up, top_down, out=out[0])
         if self.offset is not None:
             own.add_(self.offset)
@@ -149,7 +142,7 @@ class Hopfield(NeuronModel):
         state: State,
         out: tuple[Tensor, ...] | None = None,
     ) -> State:
-        free = self._amplified(self._shifted(bottom_up))
+        free = amplified(shifted(bottom_up, self.offset), self.gain)
         nudged = free if label is None else self._nudged(free, label, nudging, state[0])
         if out is None:
             return (nudged,)
@@ -203,9 +196,3 @@ class Hopfield(NeuronModel):
                 "use --set neuron.output=explicit, or --set network.loss=least_squares"
             )
         return proximal, {}
-
-    def _shifted(self, drive: Tensor) -> Tensor:
-        return drive if self.offset is None else drive + self.offset
-
-    def _amplified(self, value: Tensor) -> Tensor:
-        return value if self.gain is None else value * self.gain

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.errors import Problem
-from analogdp.neurons import mismatch
-from analogdp.neurons.activations import Activation, ActivationSettings, AnyActivation, make_activation
-from analogdp.neurons.base import NeuronModel, State
+from analogdp.neurons.activations import Activation, ActivationSettings, AnyActivation, has_slope, make_activation
+from analogdp.neurons.base import State
+from analogdp.neurons.compartments import ErrorNeuron, amplified, draw_gain_and_offset, shifted
 from analogdp.neurons.losses import Loss
 from analogdp.neurons.modulators import AnyModulator, JammingSettings, Modulator, ModulatorSettings
 from analogdp.scenario.mismatch import MismatchSettings
@@ -45,11 +45,6 @@ class ErrorSettings(NeuronSettings):
         """The modulator of errors."""
         return ModulatorSettings(name="tied")
 
-    def _without_slope(self) -> bool:
-        """Whether the transfer function has no derivative to multiply errors by."""
-        activation: type[Activation] = registry.activations.get(self.activation.name)
-        return activation.derivative is Activation.derivative
-
 
 class BackpropagationSettings(ErrorSettings):
     """Backpropagation."""
@@ -57,7 +52,7 @@ class BackpropagationSettings(ErrorSettings):
     model: Literal["backpropagation"] = "backpropagation"
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
-        if not self._without_slope():
+        if has_slope(self.activation):
             return []
         refusal = f"{self.activation.name} has no slope that would carry errors; use model: untied with a modulator"
         return [Problem("activation", refusal)]
@@ -84,14 +79,14 @@ class UntiedSettings(ErrorSettings):
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         name, problems = self.modulator.name, []
-        if name == "tied" and self._without_slope():
+        if name == "tied" and not has_slope(self.activation):
             refusal = (
                 f"{self.activation.name} has no slope that would carry errors; use rectangle, logistic_slope or another"
             )
             problems.append(Problem("modulator", refusal))
         if self.scale == "tied" and name == "tied":
             problems.append(Problem("scale", "the modulator is the slope itself; leave it away"))
-        elif self.scale == "tied" and self._without_slope():
+        elif self.scale == "tied" and not has_slope(self.activation):
             refusal = f"{self.activation.name} has no slope whose magnitude could be taken; use own"
             problems.append(Problem("scale", refusal))
         if self.scale == "tied" and self.modulator.centred:
@@ -100,7 +95,7 @@ class UntiedSettings(ErrorSettings):
         return problems
 
 
-class Untied(NeuronModel):
+class Untied(ErrorNeuron):
     """A layer of neurons with an activity and an error.
 
     Args:
@@ -116,7 +111,6 @@ class Untied(NeuronModel):
     """
 
     compartments = ("activity", "error")
-    plasticity = "contrastive_hebbian"
 
     def __init__(
         self,
@@ -130,20 +124,18 @@ class Untied(NeuronModel):
         offset: Tensor | None = None,
         numbers: Tensor | None = None,
     ) -> None:
-        self.activation, self.modulator, self.loss, self.beta = activation, modulator, loss, beta
+        super().__init__(beta, gain, offset)
+        self.activation, self.modulator, self.loss = activation, modulator, loss
         self.scaled, self.linear, self.numbers = scaled, linear, numbers
         self.redrawn = modulator.drawn and numbers is None
         self.jumps = not activation.continuous
-        self._gains = (None, None) if gain is None else gain.unbind()
-        self._offsets = (None, None) if offset is None else offset.unbind()
 
     @classmethod
     def build(cls, settings: NeuronSettings, loss: Loss, spread: MismatchSettings, units: int, stream: Stream) -> Self:
         assert isinstance(settings, ErrorSettings)
         activation, gate = make_activation(settings.activation), settings.gate()
         modulator: Modulator = registry.modulators.get(gate.name)(gate, activation)
-        gain = mismatch.relative(1.0, spread.gain, 2, units, stream.child("gain"))
-        offset = mismatch.additive(0.0, spread.offset, 2, units, stream.child("offset"))
+        gain, offset = draw_gain_and_offset(spread, 2, units, stream)
         frozen = isinstance(gate, JammingSettings) and gate.frozen
         return cls(
             activation,
@@ -152,8 +144,8 @@ class Untied(NeuronModel):
             settings.beta,
             scaled=isinstance(settings, UntiedSettings) and settings.scale == "tied",
             linear=not isinstance(settings, UntiedSettings) or settings.output == "linear",
-            gain=gain if isinstance(gain, Tensor) else None,
-            offset=offset if isinstance(offset, Tensor) else None,
+            gain=gain,
+            offset=offset,
             numbers=stream.child("jamming").uniform((1, units)) if frozen else None,
         )
 
@@ -167,7 +159,7 @@ class Untied(NeuronModel):
     def target(
         self, bottom_up: Tensor, top_down: Tensor | None, state: State, out: tuple[Tensor, ...] | None = None
     ) -> State:
-        drive = _shifted(bottom_up, self._offsets[0])
+        drive = shifted(bottom_up, self._offsets[0])
         message = torch.zeros_like(bottom_up) if top_down is None else top_down
         return self._activity(drive, False, out), self._error(drive, message, False, out)
 
@@ -179,35 +171,21 @@ class Untied(NeuronModel):
         state: State,
         out: tuple[Tensor, ...] | None = None,
     ) -> State:
-        drive = _shifted(bottom_up, self._offsets[0])
+        drive = shifted(bottom_up, self._offsets[0])
         activity = self._activity(drive, self.linear, out)
         message = torch.zeros_like(bottom_up) if label is None else self.loss.gradient(activity, label) * -nudging
         return activity, self._error(drive, message, self.linear, out)
 
-    def upward(self, state: State, out: Tensor | None = None) -> Tensor:
-        return state[0] if out is None else out.copy_(state[0])
-
-    def downward(self, state: State, out: Tensor | None = None) -> Tensor:
-        return state[1] if out is None else out.copy_(state[1])
-
-    @property
-    def slope_gain(self) -> Tensor | float:
-        return 1.0 if self._gains[0] is None else self._gains[0]
-
-    def learning_signal(self, state: State, out: Tensor | None = None) -> Tensor:
-        return torch.div(state[1], self.beta, out=out)
-
     def _activity(self, drive: Tensor, linear: bool, out: tuple[Tensor, ...] | None) -> Tensor:
         if out is None:
-            activity = drive if linear else self.activation(drive)
-            return activity if self._gains[0] is None else activity * self._gains[0]
+            return amplified(drive if linear else self.activation(drive), self._gains[0])
         activity = out[0].copy_(drive)
         if not linear:
             self.activation.apply_(activity)
         return activity if self._gains[0] is None else activity.mul_(self._gains[0])
 
     def _error(self, drive: Tensor, message: Tensor, linear: bool, out: tuple[Tensor, ...] | None) -> Tensor:
-        message = _shifted(message, self._offsets[1])
+        message = shifted(message, self._offsets[1])
         into = None if out is None else out[1]
         error = torch.mul(message, 1.0 if linear else self._gate(drive), out=into)
         gain = self._gains[1]
@@ -219,10 +197,6 @@ class Untied(NeuronModel):
             return gate
         wanted, own = (one.abs().mean(-1, keepdim=True) for one in (self.activation.derivative(drive), gate))
         return gate * torch.where(own > 0, wanted / own, 0.0)
-
-
-def _shifted(drive: Tensor, offset: Tensor | None) -> Tensor:
-    return drive if offset is None else drive + offset
 
 
 @registry.neurons.register("untied")
