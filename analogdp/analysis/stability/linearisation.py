@@ -87,7 +87,9 @@ class Linearisation:
         hidden: one response for each hidden layer, the first one first.
         output: that of the output layer.
         up: of each layer but the first: its drive by what goes up from the layer below; ``up[0]`` is of layer 2.
-        down: the push of a layer by what goes down from the layer above; ``down[0]`` is from layer 2 to layer 1.
+        back: the transposed of each of ``up``.
+        down: the push of a layer by what goes down from the layer above; ``down[0]`` is from layer 2 to layer 1. It is ``back``
+            unless a feedback path of its own carries messages down.
     """
 
     system: System
@@ -95,6 +97,7 @@ class Linearisation:
     hidden: tuple[Response, ...]
     output: OutputResponse
     up: tuple[Linear, ...]
+    back: tuple[Linear, ...]
     down: tuple[Linear, ...]
 
 
@@ -107,34 +110,39 @@ def linearise(system: System, state: Tensor) -> Linearisation:
         _linked(passage, bias, message)
         for passage, bias, message in zip(field.passages[1:], biases[1:], messages, strict=False)
     ]
-    drives = [field.lowest_drive, *(drive for drive, _, _ in links)]
-    down = tuple(own for _, _, own in links)
+    drives = [field.lowest_drive, *(drive for drive, _, _, _ in links)]
+    down = tuple(own for _, _, _, own in links)
     pushes = [carry(neuron.downward(layer)) for carry, neuron, layer in zip(down, neurons[1:], layers[1:], strict=True)]
     hidden = tuple(
         _response(neuron, drive, push, layer)
         for neuron, drive, push, layer in zip(neurons, drives, pushes, layers, strict=False)
     )
     output = _output_response(system, drives[-1], layers[-1])
-    return Linearisation(system, state, hidden, output, tuple(up for _, up, _ in links), down)
+    up, back = tuple(own for _, own, _, _ in links), tuple(own for _, _, own, _ in links)
+    return Linearisation(system, state, hidden, output, up, back, down)
 
 
-def _linked(passage: Passage, bias: Tensor | None, message: Tensor) -> tuple[Tensor, Linear, Linear]:
-    """The drive that a message gives, and how small changes travel up and down there."""
+def _linked(passage: Passage, bias: Tensor | None, message: Tensor) -> tuple[Tensor, Linear, Linear, Linear]:
+    """The drive that a message gives, and how small changes travel up, the transposed way, and down there."""
     at = message.detach().clone().requires_grad_()
     with torch.enable_grad():
         drive, down = passage.linked(at, bias)
         probe = torch.zeros_like(drive, requires_grad=True)
-        (back,) = torch.autograd.grad(drive, at, probe, create_graph=True)
+        (transposed,) = torch.autograd.grad(drive, at, probe, create_graph=True)
 
     def up(change: Tensor) -> Tensor:
-        (ahead,) = torch.autograd.grad(back, probe, change, retain_graph=True)
+        (ahead,) = torch.autograd.grad(transposed, probe, change, retain_graph=True)
         return ahead
+
+    def back(change: Tensor) -> Tensor:
+        (behind,) = torch.autograd.grad(drive, at, change, retain_graph=True)
+        return behind
 
     def carried(change: Tensor) -> Tensor:
         with torch.no_grad():
             return down(change)
 
-    return drive.detach(), up, carried
+    return drive.detach(), up, back, carried
 
 
 def _response(neuron: NeuronModel, drive: Tensor, push: Tensor, layer: Tensor) -> Response:
