@@ -9,6 +9,7 @@ from torch import Tensor
 
 from analogdp.analysis.stability.system import System
 from analogdp.dynamics.krylov import solve
+from analogdp.dynamics.stability import DENSE_SIZE
 
 MOST_ITERATIONS = 40
 SHORTEST_STEP = 2**-10
@@ -61,9 +62,7 @@ def fixed_point(system: System, start: Tensor | None = None) -> FixedPoint:
         active = error.abs().amax(-1) > limit
         if not bool((active & error.isfinite().all(-1)).any()):
             break
-        jacobian = system.jacobian(state)
-        step = solve(lambda vector, jacobian=jacobian: vector - jacobian(vector), error, DIRECTIONS)  # type: ignore[misc]
-        moved, nearer = _shortened(system, state, error, step)
+        moved, nearer = _shortened(system, state, error, _step(system, state, error))
         if not bool((nearer & active).any()):
             break
         state = torch.where((nearer & active).unsqueeze(-1), moved, state)
@@ -75,6 +74,16 @@ def fixed_point(system: System, start: Tensor | None = None) -> FixedPoint:
 def _error(system: System, state: Tensor) -> Tensor:
     with torch.no_grad():
         return system.targets(state) - state
+
+
+def _step(system: System, state: Tensor, error: Tensor) -> Tensor:
+    """Newton's step; not finite where a small system has none, and the best within a Krylov space for large ones."""
+    if system.size <= DENSE_SIZE:
+        matrix = torch.eye(system.size).to(error) - system.jacobian_matrix(state)
+        step: Tensor = torch.linalg.solve_ex(matrix, error.unsqueeze(-1))[0].squeeze(-1)
+        return step
+    jacobian = system.jacobian(state)
+    return solve(lambda vector: vector - jacobian(vector), error, DIRECTIONS)
 
 
 def _shortened(system: System, state: Tensor, error: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
