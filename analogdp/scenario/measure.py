@@ -19,12 +19,29 @@ Attack = Literal["fgsm", "pgd"]
 STRETCH = 2.5
 """Way of all steps of projected gradient descent over the strength: they may reach the border and turn (Madry et al. 2018)."""
 
+NOT_ANALYSED = {
+    "neuron.model": "{name} are no dyads, whose asymmetric nudging is what can be analysed; use dp or dp_transposed",
+    "neuron.activation": "{name} that jump have no Jacobian; use an activation with a slope",
+    "neuron.damping": "damped layers are not linearised; use damping: none",
+    "neuron.input_strength": "inputs that move are not linearised; use 0",
+    "network.layers": "batch normalisation joins the samples of a batch; it is not linearised",
+}
+"""What the stability of networks cannot be analysed with, by the setting that brings it."""
 
-class AlignmentSettings(Settings):
-    """Angles between the weight changes that the local rule wants and minus the gradient of the loss."""
+
+class SomeBatches(Settings):
+    """Which batches are measured."""
 
     every: int = Field(default=1, ge=1, description="weight updates from one measured batch to the next")
     until: int | None = Field(default=None, ge=1, description="only the first so many updates; null: all")
+
+    def include(self, update: int) -> bool:
+        """Whether the batch after so many weight updates is one of them."""
+        return update % self.every == 0 and (self.until is None or update < self.until)
+
+
+class AlignmentSettings(SomeBatches):
+    """Angles between the weight changes that the local rule wants and minus the gradient of the loss."""
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         learning = scenario.learning
@@ -34,6 +51,30 @@ class AlignmentSettings(Settings):
         if not registry.plasticity.get(rule).products:
             return [Problem("", f"changes of {rule} depend on the weights, too, and have no direction of their own")]
         return []
+
+
+class StabilitySettings(SomeBatches):
+    """How far the nudged network is from settling no longer."""
+
+    every: int = Field(default=100, ge=1, description="weight updates from one analysed batch to the next")
+    samples: int = Field(default=8, ge=1, le=1000, description="only the first so many of a batch")
+    warn: Ratio = Field(
+        default=0.8, gt=0, le=1, description="share of the way to where it settles no longer that calls for a warning"
+    )
+
+    def contradictions(self, scenario: Scenario) -> list[Problem]:
+        neuron = scenario.neuron
+        present = {
+            "neuron.model": not registry.neurons.get(neuron.model).asymmetric,
+            "neuron.activation": not _smooth(scenario),
+            "neuron.damping": getattr(neuron, "damping", "none") != "none",
+            "neuron.input_strength": bool(getattr(neuron, "input_strength", 0)),
+            "network.layers": any(wiring.normalised for wiring in scenario.wirings),
+        }
+        refused = next((setting for setting, there in present.items() if there), None)
+        if refused is None:
+            return []
+        return [Problem("", f"{refused}: {NOT_ANALYSED[refused].format(name=f'{neuron.model} neurons')}")]
 
 
 class AttackSettings(Settings):
@@ -91,6 +132,9 @@ class MeasureSettings(Settings):
     alignment: AlignmentSettings | None = Field(
         default=None, description="angles to backpropagation, batch by batch, in alignment.parquet"
     )
+    stability: StabilitySettings | None = Field(
+        default=None, description="loop gain, leading eigenvalue and settling, batch by batch, in stability.parquet"
+    )
     lipschitz: bool = Field(
         default=False, description="bounds of the Lipschitz constant at every evaluation, as columns of the metrics"
     )
@@ -106,19 +150,23 @@ class MeasureSettings(Settings):
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         wanted = {"alignment": self.alignment, "lipschitz": self.lipschitz, "adversarial": self.adversarial}
         present = {name: section for name, section in wanted.items() if section}
+        problems = [] if self.stability is None else _placed("stability", self.stability.contradictions(scenario))
         if scenario.neuron.compares_phases:
             refusal = (
                 f"free {scenario.neuron.model} neurons settle under what comes from above, so there is no forward pass"
             )
-            return [Problem(name, f"{refusal} to differentiate; leave it away") for name in present]
-        problems = []
+            return problems + [Problem(name, f"{refusal} to differentiate; leave it away") for name in present]
         if self.lipschitz and not _smooth(scenario):
             problems.append(Problem("lipschitz", "neurons that jump have no such constant; leave it away"))
         for name, section in present.items():
             if isinstance(section, AlignmentSettings | AttackSettings):
-                found = section.contradictions(scenario)
-                problems += [Problem(f"{name}.{one.path}".rstrip("."), one.message) for one in found]
+                problems += _placed(name, section.contradictions(scenario))
         return problems
+
+
+def _placed(section: str, problems: list[Problem]) -> list[Problem]:
+    """Problems of a section as those of what it is in."""
+    return [Problem(f"{section}.{one.path}".rstrip("."), one.message) for one in problems]
 
 
 def _smooth(scenario: Scenario) -> bool:

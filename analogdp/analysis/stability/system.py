@@ -16,6 +16,7 @@ from analogdp.dynamics.step_limit import exact_twin
 from analogdp.errors import InputError
 from analogdp.network import Field, Network
 from analogdp.neurons.dyadic import Dyadic
+from analogdp.scenario.measure import NOT_ANALYSED
 
 
 class System:
@@ -129,14 +130,16 @@ def refuse_unless_dyadic(network: Network) -> None:
     for neuron in network.neurons:
         name = type(neuron).__name__
         if not isinstance(neuron, Dyadic):
-            raise InputError(
-                f"neuron.model: {name} are no dyads, whose asymmetric nudging is what can be analysed; use dp or dp_transposed"
-            )
+            raise _not_analysed("neuron.model", name)
         if neuron.jumps:
-            raise InputError(f"neuron.activation: {name} that jump have no Jacobian; use an activation with a slope")
+            raise _not_analysed("neuron.activation", name)
         if neuron.damping is not None:
-            raise InputError("neuron.damping: damped layers are not linearised; use damping: none")
+            raise _not_analysed("neuron.damping")
         if isinstance(neuron.input_gain, Tensor) or neuron.input_gain:
-            raise InputError("neuron.input_strength: inputs that move are not linearised; use 0")
+            raise _not_analysed("neuron.input_strength")
     if network.normalisations:
-        raise InputError("network.layers: batch normalisation joins the samples of a batch; it is not linearised")
+        raise _not_analysed("network.layers")
+
+
+def _not_analysed(setting: str, name: str = "") -> InputError:
+    return InputError(f"{setting}: {NOT_ANALYSED[setting].format(name=name)}")
