@@ -2,13 +2,20 @@
 
 from analogdp.analysis.stability.fixed_point import FixedPoint, fixed_point, free_state
 from analogdp.analysis.stability.linearisation import Linearisation, linearise
+from analogdp.analysis.stability.motion import linear_step
+from analogdp.analysis.stability.settling import SettlingSteps, asymptotic_steps, chain_settling_time, settling_steps
 from analogdp.analysis.stability.system import System
 
 __all__ = [
     "FixedPoint",
     "Linearisation",
+    "SettlingSteps",
     "System",
+    "asymptotic_steps",
+    "chain_settling_time",
     "fixed_point",
     "free_state",
+    "linear_step",
     "linearise",
+    "settling_steps",
 ]
