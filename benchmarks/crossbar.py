@@ -9,13 +9,12 @@ of a cell; and of wires.
 """
 
 import json
-import statistics
 import time
-from collections.abc import Callable
 from itertools import count
 
 import torch
 import wires
+from timing import Work, medians
 
 from analogdp import library
 from analogdp.devices import ImperfectDevice, PulsedDevice, load_card
@@ -29,14 +28,9 @@ RATE = 0.01
 WARM_UP, REPEATS = 3, 15
 
 
-def median(call: Callable[[], object]) -> float:
+def median(call: Work) -> float:
     """Median milliseconds of processor time of a call, which other work on the machine disturbs less than the clock's."""
-    times = []
-    for _ in range(WARM_UP + REPEATS):
-        start = time.thread_time()
-        call()
-        times.append(1e3 * (time.thread_time() - start))
-    return statistics.median(times[WARM_UP:])
+    return medians({"call": call}, WARM_UP, REPEATS, time.thread_time)["call"]
 
 
 def crossbar(weights: torch.Tensor, **settings: object) -> Crossbar:

@@ -23,15 +23,14 @@ object: milliseconds and ratios, for one thread and two.
 import json
 import platform
 import resource
-import statistics
 import sys
 import time
-from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 import torchdiffeq
 import torchsde
+from timing import Work, medians
 from torch import Tensor
 
 import analogdp as adp
@@ -43,8 +42,6 @@ from analogdp.streams import Stream
 SIZES, BATCH, STEPS, STEP = (784, 512, 512, 10), 64, 100, 0.1
 ALPHA, BETA, TAU, STD = 0.3, 0.5, 1e-6, 0.02
 WARM_UP, REPEATS = 2, 9
-
-Work = Callable[[], None]
 
 
 def network_of(sizes: tuple[int, ...], chips: int = 1, only: tuple[int, ...] | None = None) -> Network:
@@ -190,18 +187,6 @@ def sde(peer: Peer, resumable: bool) -> Work:
     return work
 
 
-def medians(contenders: dict[str, Work], repeats: int = REPEATS) -> dict[str, float]:
-    """Median milliseconds of each contender, whose calls take turns."""
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for repeat in range(WARM_UP + repeats):
-        for name, work in contenders.items():
-            start = time.perf_counter()
-            work()
-            if repeat >= WARM_UP:
-                times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
 def main_network() -> dict[str, float]:
     network = network_of(SIZES)
     peer = Peer(network, BATCH)
@@ -220,7 +205,7 @@ def main_network() -> dict[str, float]:
         "torchsde_resumable": sde(peer, resumable=True),
     }
     with torch.no_grad():
-        found = medians(contenders)
+        found = medians(contenders, WARM_UP, REPEATS)
     noisy_floor = found["floor"] + found["normals"]
     ratios = {
         "ours_over_floor": found["ours"] / found["floor"],
@@ -237,7 +222,8 @@ def main_network() -> dict[str, float]:
 def overhead() -> dict[str, float]:
     """Microseconds per step where the layers are trivially small."""
     network = network_of((64, 4, 4, 10))
-    found = medians({"eager": ours(network, 2, 0.0), "compiled": ours(network, 2, 0.0, compiled=True)}, 30)
+    steps = {"eager": ours(network, 2, 0.0), "compiled": ours(network, 2, 0.0, compiled=True)}
+    found = medians(steps, WARM_UP, 30)
     return {f"overhead_{name}_us": 1e3 * value / STEPS for name, value in found.items()}
 
 
@@ -251,7 +237,8 @@ def chips() -> dict[str, float]:
         for run in runs:
             run()
 
-    found = medians({"chips_together": together, "chips_compiled": compiled, "chips_one_by_one": one_by_one}, 5)
+    ways = {"chips_together": together, "chips_compiled": compiled, "chips_one_by_one": one_by_one}
+    found = medians(ways, WARM_UP, 5)
     shares = {f"{name}_share": found[name] / found["chips_one_by_one"] for name in ("chips_together", "chips_compiled")}
     return found | shares
 

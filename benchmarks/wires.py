@@ -8,9 +8,7 @@ the output currents against badcrossbar's. The last line is one JSON object with
 
 import json
 import logging
-import statistics
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from timing import medians
 
 from analogdp.synapses.wires import solve, transfer_matrix
 
@@ -31,12 +30,9 @@ HINT = (
 
 def median(call: Callable[[], Any]) -> tuple[float, Any]:
     """Median milliseconds of a call, and what it returns."""
-    times = []
-    for _ in range(WARM_UP + REPEATS):
-        start = time.perf_counter()
-        result = call()
-        times.append(1e3 * (time.perf_counter() - start))
-    return round(statistics.median(times[WARM_UP:]), 3), result
+    results = []
+    found = medians({"call": lambda: results.append(call())}, WARM_UP, REPEATS)
+    return round(found["call"], 3), results[-1]
 
 
 def ours(conductance: torch.Tensor, voltages: torch.Tensor) -> Iterator[tuple[str, float, torch.Tensor]]:
