@@ -62,7 +62,7 @@ def fixed_point(system: System, start: Tensor | None = None) -> FixedPoint:
         active = error.abs().amax(-1) > limit
         if not bool((active & error.isfinite().all(-1)).any()):
             break
-        moved, nearer = _shortened(system, state, error, _step(system, state, error))
+        moved, nearer = _shortened(system, state, error, newton_step(system, state, error))
         if not bool((nearer & active).any()):
             break
         state = torch.where((nearer & active).unsqueeze(-1), moved, state)
@@ -71,19 +71,22 @@ def fixed_point(system: System, start: Tensor | None = None) -> FixedPoint:
     return FixedPoint(state, residual, residual <= TOLERANCE * state.abs().amax(-1).clamp_min(1.0))
 
 
-def _error(system: System, state: Tensor) -> Tensor:
-    with torch.no_grad():
-        return system.targets(state) - state
+def newton_step(system: System, state: Tensor, error: Tensor) -> Tensor:
+    """The change of a state that would undo an error, ``targets(state) - state``, if the system were linear.
 
-
-def _step(system: System, state: Tensor, error: Tensor) -> Tensor:
-    """Newton's step; not finite where a small system has none, and the best within a Krylov space for large ones."""
+    Not finite where a small system has none; for large ones the best within a Krylov space.
+    """
     if system.size <= DENSE_SIZE:
         matrix = torch.eye(system.size).to(error) - system.jacobian_matrix(state)
         step: Tensor = torch.linalg.solve_ex(matrix, error.unsqueeze(-1))[0].squeeze(-1)
         return step
     jacobian = system.jacobian(state)
     return solve(lambda vector: vector - jacobian(vector), error, DIRECTIONS)
+
+
+def _error(system: System, state: Tensor) -> Tensor:
+    with torch.no_grad():
+        return system.targets(state) - state
 
 
 def _shortened(system: System, state: Tensor, error: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
