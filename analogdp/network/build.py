@@ -60,6 +60,11 @@ def build_neurons(scenario: Scenario, loss: Loss, units: int, stream: Stream) ->
     return model.build(scenario.neuron, loss, scenario.mismatch, units, stream)
 
 
+def time_constants(scenario: Scenario, compartments: int, units: int, stream: Stream) -> Tensor | float:
+    """Those of one layer's neurons, whose stream this is: a number in seconds, or ``(compartments, chips, 1, units)``."""
+    return mismatch.relative(scenario.neuron.tau, scenario.mismatch.tau, compartments, units, stream.child("tau"))
+
+
 def resolve_device(name: str) -> torch.device:
     """The torch device that a scenario names; ``auto`` is the first CUDA device, or the CPU where there is none."""
     if name == "auto":
@@ -70,9 +75,7 @@ def resolve_device(name: str) -> torch.device:
 def _layer(scenario: Scenario, loss: Loss, wiring: Wiring, stream: Stream) -> Layer:
     units = wiring.outputs
     neuron = build_neurons(scenario, loss, units, stream)
-    tau = mismatch.relative(
-        scenario.neuron.tau, scenario.mismatch.tau, len(neuron.compartments), units, stream.child("tau")
-    )
+    tau = time_constants(scenario, len(neuron.compartments), units, stream)
     bias = None
     if scenario.network.bias:
         bias = torch.zeros(len(stream.chips), 1, wiring.lines, device=stream.device, dtype=stream.dtype)

@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from analogdp.network.build import build, build_neurons, network_stream
+from analogdp.network.build import build, build_neurons, network_stream, time_constants
 from analogdp.network.network import Network
 from analogdp.neurons import NeuronModel
 from analogdp.scenario.schema import Scenario
@@ -30,7 +30,8 @@ class Replicas:
     """Runs that are simulated together; their scenarios differ only in what chips may differ in.
 
     Attributes:
-        scenarios: resolved, one for each run; their chips lie one after the other.
+        scenarios: resolved, one for each run; their chips lie one after the other. Spreads of mismatch may differ, but for gains
+            and offsets of which some runs have a spread and others none.
     """
 
     scenarios: tuple[Scenario, ...]
@@ -49,8 +50,13 @@ class Replicas:
     @property
     def rows(self) -> tuple[slice, ...]:
         """Where the chips of each run lie."""
-        ends = accumulate((len(scenario.simulated_chips) for scenario in self.scenarios), initial=0)
+        ends = accumulate(self.counts, initial=0)
         return tuple(slice(start, end) for start, end in pairwise(ends))
+
+    @property
+    def counts(self) -> list[int]:
+        """How many chips each run has."""
+        return [len(scenario.simulated_chips) for scenario in self.scenarios]
 
     def of_chips(self, values: Sequence[Value]) -> tuple[Value, ...]:
         """One value for each chip, from one for each run."""
@@ -62,9 +68,10 @@ def build_together(replicas: Replicas) -> Network:
     """The networks of all runs as one, with as many chips as these have together."""
     first, *others = replicas.scenarios
     network = build(first, replicas.chips, replicas.seed)
-    if any(other.neuron != first.neuron for other in others):
+    if any((other.neuron, other.mismatch) != (first.neuron, first.mismatch) for other in others):
         for number, layer in enumerate(network.layers, start=1):
             layer.neuron = _neurons_together(replicas, network, layer.units, number)
+            layer.tau = _time_constants_together(replicas, network, layer.units, number)
         network.layers[-1].neuron = network.layers[-1].neuron.as_output()
     return network
 
@@ -96,25 +103,43 @@ def _neurons_together(replicas: Replicas, network: Network, units: int, layer: i
         build_neurons(scenario, network.loss, units, network_stream(scenario).child(f"layer{layer}"))
         for scenario in replicas.scenarios
     ]
-    counts = [rows.stop - rows.start for rows in replicas.rows]
     together = each[0]
     for name in vars(together):
         values = [getattr(neurons, name) for neurons in each]
-        setattr(together, name, _side_by_side(values, counts, network.synapses[0].weights))
+        setattr(together, name, _side_by_side(values, replicas.counts, network.synapses[0].weights))
+    return together
+
+
+def _time_constants_together(replicas: Replicas, network: Network, units: int, layer: int) -> Tensor | float:
+    """One layer's time constants of all runs."""
+    each = [
+        time_constants(scenario, network.compartments, units, network_stream(scenario).child(f"layer{layer}"))
+        for scenario in replicas.scenarios
+    ]
+    together = _side_by_side(each, replicas.counts, network.synapses[0].weights)
+    assert isinstance(together, Tensor | float)
     return together
 
 
 def _side_by_side(values: Sequence[object], counts: Sequence[int], like: Tensor) -> object:
     """A parameter of neurons from those of each run, which has so many chips.
 
-    Numbers that are equal stay one; others become ``(chips, 1, 1)``. Tensors have their chips on the third axis from the end.
-    Everything else is the same for all runs.
+    Numbers that are equal stay one; others become ``(chips, 1, 1)``. Tensors have their chips on the third axis from the end,
+    and numbers beside them take their shape. Everything else is the same for all runs.
     """
     first = values[0]
     if isinstance(first, tuple):
         return tuple(_side_by_side(parts, counts, like) for parts in zip(*values, strict=True))
-    if isinstance(first, Tensor):
-        return torch.cat([own for own in values if isinstance(own, Tensor)], -3)
+    shape = next((value.shape for value in values if isinstance(value, Tensor)), None)
+    if shape is not None:
+        parts = zip(values, counts, strict=True)
+        return torch.cat(
+            [
+                own if isinstance(own, Tensor) else like.new_full((*shape[:-3], n, *shape[-2:]), own)  # type: ignore[arg-type]
+                for own, n in parts
+            ],
+            -3,
+        )
     if isinstance(first, float) and any(value != first for value in values):
         return torch.cat([like.new_full((n, 1, 1), own) for own, n in zip(values, counts, strict=True)])  # type: ignore[arg-type]
     return first

@@ -56,7 +56,7 @@ def vary(scenario: Scenario, choices: Mapping[str, Iterable[Any]]) -> list[Varia
         raise InputError("nothing varies; name at least one setting, such as seed with 0 to 4")
     if (count := prod(map(len, listed.values()))) > MOST:
         raise InputError(f"{count} combinations are too many; allowed: up to {MOST}")
-    plain = _without_defaults(scenario)
+    plain = without_defaults(scenario)
     made = []
     for values in product(*listed.values()):
         own = dict(zip(listed, values, strict=True))
@@ -82,8 +82,8 @@ def _plain_values(path: str, values: Iterable[Any]) -> list[Any]:
     return listed
 
 
-def _without_defaults(scenario: Scenario) -> dict[str, Any]:
-    """The scenario as plain data without what it would fill in by itself."""
+def without_defaults(scenario: Scenario) -> dict[str, Any]:
+    """The scenario as plain data without what it would fill in by itself, so that changes of it carry on to that."""
     plain: dict[str, Any] = scenario.model_dump(mode="json")
     for *sections, name in _filled_in(scenario):
         section = plain
