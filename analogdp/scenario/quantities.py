@@ -101,12 +101,19 @@ _SYMBOLS = {
 }
 
 
-def symbol(metadata: Sequence[Any]) -> str | None:
-    """The unit of a field with this metadata, as it is written behind numbers; None if it has none."""
+def unit_of(metadata: Sequence[Any]) -> str | None:
+    """The SI unit of a field with this metadata, as :func:`to_si` wants it; None for a field without one."""
     schemas = (part.json_schema or {} for part in metadata if isinstance(part, WithJsonSchema))
     described = [str(schema.get("description", "")) for schema in schemas]
-    known = (own for unit, own in _SYMBOLS.items() if any(text.startswith(f"{_NAMES[unit]}: ") for text in described))
-    return next(known, None)
+    return next(
+        (unit for unit, name in _NAMES.items() if any(text.startswith(f"{name}: ") for text in described)), None
+    )
+
+
+def symbol(metadata: Sequence[Any]) -> str | None:
+    """The unit of a field with this metadata, as it is written behind numbers; None if it has none."""
+    unit = unit_of(metadata)
+    return None if unit is None else _SYMBOLS.get(unit)
 
 
 def _annotation(unit: str) -> Any:
