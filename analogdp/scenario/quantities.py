@@ -87,7 +87,7 @@ _NAMES = {
 }
 
 
-_SYMBOLS = {
+SYMBOLS = {
     "second": "s",
     "hertz": "Hz",
     "volt": "V",
@@ -99,21 +99,15 @@ _SYMBOLS = {
     "meter": "m",
     "kelvin": "K",
 }
-
-
-def unit_of(metadata: Sequence[Any]) -> str | None:
-    """The SI unit of a field with this metadata, as :func:`to_si` wants it; None for a field without one."""
-    schemas = (part.json_schema or {} for part in metadata if isinstance(part, WithJsonSchema))
-    described = [str(schema.get("description", "")) for schema in schemas]
-    return next(
-        (unit for unit, name in _NAMES.items() if any(text.startswith(f"{name}: ") for text in described)), None
-    )
+"""SI units by their names, as they are written behind numbers."""
 
 
 def symbol(metadata: Sequence[Any]) -> str | None:
     """The unit of a field with this metadata, as it is written behind numbers; None if it has none."""
-    unit = unit_of(metadata)
-    return None if unit is None else _SYMBOLS.get(unit)
+    schemas = (part.json_schema or {} for part in metadata if isinstance(part, WithJsonSchema))
+    described = [str(schema.get("description", "")) for schema in schemas]
+    known = (own for unit, own in SYMBOLS.items() if any(text.startswith(f"{_NAMES[unit]}: ") for text in described))
+    return next(known, None)
 
 
 def _annotation(unit: str) -> Any:
