@@ -7,7 +7,7 @@ hidden layer (kappa), and what comes up is turned into errors by the outputs (C)
     a_k = sum_l sum_(j < k, l) h^n U_kj kappa_j V_jl x_l
 
 so that a mode with |h| <= 1, one that does not decay in continuous time, as a map, or in sweeps, needs a spectral radius of at
-least one of the norms N_kl = sum_j |S_k U_kj kappa_j V_jl|_2, S the turning factors. Where slopes are alike, g Lambda < 1 is sharper.
+least one of the norms N_kl = sum_j |S_k U_kj kappa_j V_jl|_2, S the turning factors. Where no slopes differ g Lambda is sharper.
 """
 
 from __future__ import annotations
