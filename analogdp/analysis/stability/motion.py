@@ -14,6 +14,7 @@ from torch import Tensor
 
 from analogdp.analysis.stability.system import System
 from analogdp.dynamics import Clock, Continuous, Poisson, RungeKutta4, Sweep
+from analogdp.dynamics.draws import Blocks
 from analogdp.dynamics.krylov import Product
 from analogdp.errors import InputError
 from analogdp.streams import Stream
@@ -21,7 +22,7 @@ from analogdp.streams import Stream
 FINE_STEP = 0.05
 """dt / tau of the steps that stand for those of adaptive methods: RK4 errs by 1e-9 in each."""
 
-MOST_SHUFFLED_LAYERS = 10
+MOST_SHUFFLED_LAYERS = 8
 """The mean over all orders of L layers takes a product for each of L 2^(L - 1) pairs of a layer and those before it."""
 
 
@@ -73,8 +74,8 @@ def linear_step(system: System, state: Tensor, clock: Clock, stream: Stream | No
         system: the network with its samples.
         state: a fixed point, ``(chips, batch, size)``.
         clock: continuous, sweeps, or random clocks, which stand for their mean.
-        stream: of sweeps in random orders, for those that a simulation with this stream takes one after the other; default:
-            the mean over all orders.
+        stream: of random orders and clocks, for those that a simulation with this stream takes one after the other; default: the
+            mean over all.
 
     Raises:
         InputError: a clock of another kind, or the mean over orders of too many layers.
@@ -82,8 +83,7 @@ def linear_step(system: System, state: Tensor, clock: Clock, stream: Stream | No
     if isinstance(clock, Continuous):
         return _integrated(system, state, clock)
     if isinstance(clock, Poisson):
-        jacobian, share = system.jacobian(state), tick_probability(clock) * clock.share
-        return lambda vector: torch.lerp(vector, jacobian(vector), share)
+        return _mean_ticks(system, state, clock) if stream is None else _ticks(system, state, clock, stream)
     if not isinstance(clock, Sweep):
         raise InputError(
             f"dynamics.clock: {type(clock).__name__} cannot be linearised; use continuous, sweep or poisson"
@@ -159,6 +159,34 @@ def _integrated(system: System, state: Tensor, clock: Continuous) -> Product:
         return moved
 
     integrator.start()
+    return step
+
+
+def _mean_ticks(system: System, state: Tensor, clock: Poisson) -> Product:
+    jacobian, share = system.jacobian(state), tick_probability(clock) * clock.share
+    return lambda vector: torch.lerp(vector, jacobian(vector), share)
+
+
+def _ticks(system: System, state: Tensor, clock: Poisson, stream: Stream) -> Product:
+    """The simulator's own ticks: the same dice, in the same order."""
+    jacobian, probability, units = system.jacobian(state), tick_probability(clock), system.network.sizes[1:]
+    clocks = units if clock.scope == "neuron" else (1,) * len(units)
+    dice = Blocks(system.batch * sum(clocks), Stream.uniform)
+    dice.start(stream.child("clock"))
+    taken, compartments = 0, system.network.compartments
+
+    def step(vector: Tensor) -> Tensor:
+        nonlocal taken
+        dice.load(taken)
+        taken += 1
+        ticks = torch.split((dice.row() < probability).to(vector.dtype), [system.batch * count for count in clocks], 1)
+        shapes = [(len(own), system.batch, count) for own, count in zip(ticks, clocks, strict=True)]
+        parts = [
+            own.reshape(shape).expand(-1, -1, width).repeat(1, 1, compartments)
+            for own, shape, width in zip(ticks, shapes, units, strict=True)
+        ]
+        return torch.addcmul(vector, torch.cat(parts, -1), jacobian(vector) - vector, value=clock.share)
+
     return step
 
 
