@@ -65,7 +65,12 @@ def chain_settling_time(stages: int, tolerance: float, tau: float = 1.0) -> floa
 
 
 def asymptotic_steps(
-    growth: Tensor, tolerance: float, stages: int, leak: float = 0.0, transit: float = 1.0, error: float = 1.0
+    growth: Tensor,
+    tolerance: float | Tensor,
+    stages: int,
+    leak: float = 0.0,
+    transit: float = 1.0,
+    error: float = 1.0,
 ) -> Tensor:
     """Steps until an error is within a tolerance, estimated from the growth of the slowest mode alone.
 
@@ -77,7 +82,7 @@ def asymptotic_steps(
 
     Args:
         growth: per step, any shape.
-        tolerance: of the same unit as ``error``.
+        tolerance: of the same unit as ``error``; a number, or a tensor that broadcasts to growth.
         stages: neurons one after the other: :func:`stages`.
         leak: what a step leaves of a neuron's distance from a target at rest, exp(-dt / tau); 0 for sweeps.
         transit: steps in which an error passes all layers, where there is no leak.
@@ -86,18 +91,19 @@ def asymptotic_steps(
     Returns:
         float64 of growth's shape; inf where growth is 1 or more.
     """
-    wanted, grows = tolerance / error, growth.detach().double().cpu().numpy()
+    grows = growth.detach().double().cpu().numpy()
+    wanted = torch.as_tensor(tolerance, dtype=torch.float64).expand(growth.shape).cpu().numpy() / error
     with np.errstate(divide="ignore"):
         rate = -np.log(grows)
     if leak == 0:
-        steps = transit + max(0.0, -math.log(wanted)) / np.maximum(rate, np.finfo(float).tiny)
+        steps = transit + np.maximum(0.0, -np.log(wanted)) / np.maximum(rate, np.finfo(float).tiny)
     else:
         unit = -math.log(leak)
         steps = _tail_time(rate / unit, stages, wanted) / unit
     return torch.from_numpy(np.where(rate > 0, steps, np.inf)).to(growth.device)
 
 
-def _tail_time(rate: Numbers, stages: int, wanted: float) -> Numbers:
+def _tail_time(rate: Numbers, stages: int, wanted: Numbers) -> Numbers:
     """When the tail of a chain with one slow stage has fallen to a value, in time constants of the others."""
     # A leak slower than the slowest mode is the slowest.
     slow = np.clip(rate, 1e-300, 1 - 1e-6)
