@@ -12,8 +12,16 @@ from analogdp.analysis.stability.random_clocks import (
 )
 from analogdp.analysis.stability.settling import SettlingSteps, asymptotic_steps, chain_settling_time, settling_steps
 from analogdp.analysis.stability.system import System
+from analogdp.analysis.stability.transients import (
+    Amplification,
+    amplification,
+    found_amplification,
+    kreiss_constant,
+    numerical_abscissa,
+)
 
 __all__ = [
+    "Amplification",
     "DrawnGrowth",
     "FixedPoint",
     "Growth",
@@ -21,13 +29,17 @@ __all__ = [
     "SettlingSteps",
     "System",
     "almost_sure_growth",
+    "amplification",
     "asymptotic_steps",
     "chain_settling_time",
     "expected_growth",
     "fixed_point",
+    "found_amplification",
     "free_state",
+    "kreiss_constant",
     "linear_step",
     "linearise",
     "mean_square_growth",
+    "numerical_abscissa",
     "settling_steps",
 ]

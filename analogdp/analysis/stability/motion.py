@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -46,6 +47,19 @@ def _product(target: Tensor, at: Tensor) -> Product:
         return ahead
 
     return product
+
+
+def transposed_rows(system: System, state: Tensor) -> tuple[Product, ...]:
+    """The transposed of :func:`row_products`: from a layer's own width to ``(chips, batch, size)``."""
+    at = state.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        targets = [torch.cat(list(target), -1) for target in system.field.targets(system.layers(at))]
+
+    def product(target: Tensor, vector: Tensor) -> Tensor:
+        (back,) = torch.autograd.grad(target, at, vector, retain_graph=True)
+        return back
+
+    return tuple(partial(product, target) for target in targets)
 
 
 def jumped(system: System, rows: Sequence[Product], vector: Tensor, layer: int) -> Tensor:
