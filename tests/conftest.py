@@ -1,7 +1,7 @@
 """Shared fixtures: scenarios and networks from a few words."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -43,6 +43,15 @@ class Blobs:
         return Dataset.of_classes("blobs", names, (samples[:60], labels[:60]), (samples[60:], labels[60:]))
 
 
+def pytest_configure() -> None:
+    """One thread, here and in processes that tests start: as many tests run side by side as the machine has cores.
+
+    Reductions round differently with other numbers of threads; bit-exact tests need a fixed one.
+    """
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if torch.cuda.is_available():
         return
@@ -52,9 +61,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def two_threads() -> None:
-    """Reductions may round differently with other thread counts; bit-exact tests need a fixed one."""
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+def one_thread() -> Iterator[None]:
+    """Whatever a test does to the number of threads ends with it."""
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

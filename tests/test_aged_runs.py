@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import analogdp
 from analogdp import api
@@ -47,7 +46,6 @@ def train(folder: Path, synapse: dict[str, Any], epochs: int = 2, chips: int = 4
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of drifting cells in one-sided pairs that nobody has aged."""
-    torch.set_num_threads(1)
     return train(tmp_path_factory.mktemp("trained"), {"device": DRIFTING, "pair": "one_sided"})
 
 

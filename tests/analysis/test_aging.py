@@ -44,7 +44,6 @@ def aged(make_scenario: Callable[..., Scenario], make_network: Callable[..., Net
         sections: dict[str, Any] | None = None,
         **options: Any,
     ) -> tuple[Aging, Network]:
-        torch.set_num_threads(1)
         crossbar = {"model": "crossbar", "device": device, "pair": pair}
         chosen = {"chips": 2, "dynamics": QUICK, "synapse": crossbar, **(sections or {})}
         scenario = make_scenario((16, 12, 4), **chosen)

@@ -58,7 +58,6 @@ def test_a_shape_counts_by_the_mean_of_its_square(
 
 
 def test_it_costs_less_than_three_passes_over_the_array() -> None:
-    torch.set_num_threads(1)
     counts, conductances = (torch.rand(1, 1, 512, 784) for _ in range(2))
     assert fastest(lambda: pulse_energy(counts, conductances, PULSE)) < 3 * fastest(lambda: counts * conductances)
 

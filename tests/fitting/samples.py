@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import torch
-
 from analogdp.devices import DeviceCard
 from analogdp.fitting import Trace, sample_traces
 from analogdp.fitting.goodness import Fit, fitted
@@ -59,9 +57,4 @@ def traces(
 @cache
 def fit_of(model: str) -> Fit:
     """A model fitted to its own traces, once for all tests."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return fitted(model, traces(model))
-    finally:
-        torch.set_num_threads(threads)
+    return fitted(model, traces(model))

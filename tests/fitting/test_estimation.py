@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from analogdp.errors import InputError
 from analogdp.fitting import compare
@@ -19,15 +18,6 @@ SHAPES = {
     "power": ("exponent_up", "exponent_down"),
     "neurosim": ("nonlinearity_up", "nonlinearity_down"),
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tensors here are so small that threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def siemens_per_weight(population):

@@ -22,12 +22,6 @@ SETTLED = {"clock": "sweep", "sweeps": 200}
 STREAM = Stream(0, "test", (0,), dtype=torch.float64)
 
 
-@pytest.fixture(autouse=True)
-def one_thread(two_threads):
-    """Thousands of sweeps of tiny layers: a second thread would only wait."""
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def make_trainer(make_scenario):
     def make(mode=EP, beta=None, layers=(5, 7, 6, 3), only_chips=None, **sections):

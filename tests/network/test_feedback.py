@@ -183,7 +183,6 @@ CONVERTERS = {"dac": {"range": "calibrated"}, "adc": {"range": "calibrated"}}
 @pytest.mark.parametrize(("weights", "path"), [(weights, path) for weights in PATHS for path in PATHS[weights]])
 def test_digits_are_learned_with_every_path(weights, path):
     """Three epochs of the least network, from chance (10 %); random feedback is the slowest."""
-    torch.set_num_threads(1)
     synapse = "ideal" if weights == "ideal" else crossbar(weights, weight_range="8/sqrt(fan_in)", **CONVERTERS)
     learning = {"epochs": 3, "batch": 16, "rate": 5e-3 if weights == "ideal" else 0.15}
     trainer = make_trainer(

@@ -19,12 +19,6 @@ CLOCKS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread(two_threads):
-    """Thousands of steps of tiny layers: a second thread would only wait."""
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def make_trainer(make_scenario):
     def make(layers=(5, 7, 6, 3), beta=0.3, **sections):
