@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from analogdp.analysis import Aging
 from analogdp.reports.aging import aging_figure, aging_section
 from analogdp.reports.alignment import AngleMap, angles_figure, angles_section
 from analogdp.reports.cells import CrossbarSummary
 from analogdp.reports.curves import Chart
+from analogdp.reports.document import document
+from analogdp.reports.document import place as _place
 from analogdp.reports.energy import energy_section
 from analogdp.reports.facts import Fact, Row, card_rows, describe_crossbar, file_rows, headline, provenance_rows, status
 from analogdp.reports.figures import (
@@ -31,12 +31,6 @@ from analogdp.reports.programming import describe_programming
 from analogdp.reports.source import RunFiles
 from analogdp.reports.style import MOST_LINES, count
 from analogdp.reports.traces import Traces
-
-# Nothing may be loaded from anywhere, and nothing sent: the page works from a disk without a network.
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
-    "base-uri 'none'; form-action 'none'"
-)
 
 
 @dataclass(frozen=True)
@@ -79,21 +73,11 @@ def page(
         _origin(run),
     ]
     figures = {place: figure for part in parts for place, figure in part.figures.items()}
-    texts = ",".join(f'"{place}":{_json_for_html(figure)}' for place, figure in figures.items())
-    return "\n".join(
-        (
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f'<title>{name} – analogdp report</title>\n<link rel="icon" href="data:,">',
-            f"<style>\n{_resource('page.css')}</style>\n</head>\n<body>",
-            *(part.html for part in parts),
-            "<noscript><p>The figures of this page need JavaScript; plots/ has them as pictures.</p></noscript>",
-            "</main>",
-            f'<script id="figures" type="application/json">{{{texts}}}</script>',
-            f"<script>{get_plotlyjs()}</script>",
-            f"<script>\n{_resource('page.js')}</script>\n</body>\n</html>\n",
-        )
+    return document(
+        f"{run.scenario.get('name', run.directory.name)} – analogdp report",
+        [part.html for part in parts],
+        figures,
+        "plots/",
     )
 
 
@@ -253,17 +237,3 @@ def _origin(run: RunFiles) -> _Part:
 def _table(rows: Iterable[Row]) -> str:
     lines = (f"<tr><th>{escape(row.name)}</th><td>{escape(row.value)}</td></tr>" for row in rows)
     return "<table>\n{}\n</table>".format("\n".join(lines))
-
-
-def _place(name: str, title: str, maps: bool = False) -> str:
-    kind = "plot maps" if maps else "plot"
-    return f'<div id="{escape(name)}" class="{kind}" role="img" aria-label="{escape(title)}"></div>'
-
-
-def _json_for_html(figure: go.Figure) -> str:
-    """The figure as JSON that cannot end the script element it stands in."""
-    return str(figure.to_json()).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _resource(name: str) -> str:
-    return files("analogdp.reports").joinpath(name).read_text(encoding="utf-8")
