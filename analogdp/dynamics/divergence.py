@@ -21,22 +21,35 @@ class Diverged(RunError):
         chip: index of the first such chip.
         place: of this chip along the axis of chips.
         remedy: settings that may help the neurons of the network.
+        remark: what else is known of it.
     """
 
     def __init__(
-        self, step: int, time: float | None, layer: int, chip: int, place: int = 0, remedy: str = "smaller weights"
+        self,
+        step: int,
+        time: float | None,
+        layer: int,
+        chip: int,
+        place: int = 0,
+        remedy: str = "smaller weights",
+        remark: str = "",
     ) -> None:
-        self.step, self.time, self.layer, self.chip, self.place, self.remedy = step, time, layer, chip, place, remedy
+        self.step, self.time, self.layer, self.chip, self.place = step, time, layer, chip, place
+        self.remedy, self.remark = remedy, remark
         when = f"step {step}" if time is None else f"{time:.3g} s (step {step})"
         super().__init__(
             f"the dynamics diverged: layer {layer} of chip {chip} passed {LARGEST_STATE:g} at {when} "
             f"after the samples were presented. What may help: {remedy}, a smaller learning.rate, "
-            "or normalised inputs (data.normalise)"
+            f"or normalised inputs (data.normalise){remark and f'. {remark}'}"
         )
 
-    def __reduce__(self) -> tuple[type[Diverged], tuple[int, float | None, int, int, int, str]]:
+    def remarked(self, remark: str) -> Diverged:
+        """The same with something else that is known of it."""
+        return Diverged(self.step, self.time, self.layer, self.chip, self.place, self.remedy, remark)
+
+    def __reduce__(self) -> tuple[type[Diverged], tuple[int, float | None, int, int, int, str, str]]:
         # Without it the error could not come back from a worker process.
-        return type(self), (self.step, self.time, self.layer, self.chip, self.place, self.remedy)
+        return type(self), (self.step, self.time, self.layer, self.chip, self.place, self.remedy, self.remark)
 
 
 def is_bounded(state: Tensor) -> Tensor:

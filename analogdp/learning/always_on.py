@@ -204,6 +204,8 @@ class AlwaysOnTrainer(Epochs):
         finally:
             self.simulation.watcher = None
         self._refuse_divergence(inputs, targets)
+        if self.onlooker is not None:
+            self.onlooker(self.update, inputs, targets, None)
         self._pass_time()
         field = self.simulation.field
         prediction = field.prediction(field.output_drive)

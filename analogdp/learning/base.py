@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from analogdp.data import Dataset
-from analogdp.dynamics import Simulation, Watcher
+from analogdp.dynamics import Settling, Simulation, Watcher
 from analogdp.learning.datasets import DatasetTogether, for_chips
 from analogdp.learning.evaluation import evaluate
 from analogdp.network import Network
@@ -29,6 +29,9 @@ Watch = Callable[[int], Watcher | None]
 
 Witness = Callable[[int, Tensor, Tensor, Sequence[Sequence[LocalUpdate]]], None]
 """Who sees, after so many weight updates, a batch of inputs and targets and what each synapse is asked for, at rate 1."""
+
+Onlooker = Callable[[int, Tensor, Tensor, Settling | None], None]
+"""Who sees, after so many weight updates, the inputs and labels of a nudged batch, and how it settled (None: nobody waited)."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,11 @@ class Epochs:
         settings: epochs and batch size.
         update: weight updates done.
         witness: who sees what weights are asked for before they change, or None.
+        onlooker: who sees nudged batches, with the weights that they were presented to, or None.
     """
 
     witness: Witness | None = None
+    onlooker: Onlooker | None = None
     network: Network
     dataset: TrainingData
     settings: LearningSettings

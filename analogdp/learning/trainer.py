@@ -255,6 +255,8 @@ class Trainer(Epochs):
             inputs, attack = self._attacked(inputs, targets, stream.child("attack"))
         self.simulation.present(inputs, targets, self._beta, stream)
         settling = self.simulation.settle()
+        if self.onlooker is not None:
+            self.onlooker(self.update, *self.simulation.field.presented, settling)
         signals = self._sums(inputs, settling)
         return settling if attack is None else _after(attack, settling), signals
 

@@ -36,6 +36,16 @@ class Observer:
         """Something the user should know."""
 
 
+def speaker(log: Log, observer: Observer) -> Callable[[str], None]:
+    """Who tells the user something, and keeps it in the log."""
+
+    def say(message: str) -> None:
+        log.write(message)
+        observer.said(message)
+
+    return say
+
+
 class Books:
     """What is written of a run while it goes on: its evaluations, states and log.
 

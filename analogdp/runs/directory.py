@@ -25,6 +25,8 @@ CONDUCTANCES = "conductances.h5"
 RECORDINGS = "recordings.h5"
 ALIGNMENT = "alignment.parquet"
 ALIGNMENT_JOURNAL = "alignment.jsonl"
+STABILITY = "stability.parquet"
+STABILITY_JOURNAL = "stability.jsonl"
 ENERGY = "energy.json"
 AGING = "aging.json"
 SPOOLS = ".recordings"
@@ -137,6 +139,16 @@ class RunDirectory:
     def alignment_journal(self) -> Path:
         """These angles so far, appended while running."""
         return self.path / ALIGNMENT_JOURNAL
+
+    @property
+    def stability(self) -> Path:
+        """How far the network was from settling no longer, as a table, once the run has ended, if the scenario measures it."""
+        return self.path / STABILITY
+
+    @property
+    def stability_journal(self) -> Path:
+        """The same so far, appended while running."""
+        return self.path / STABILITY_JOURNAL
 
     @property
     def energy(self) -> Path:

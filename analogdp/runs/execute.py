@@ -13,7 +13,7 @@ from torch import Tensor
 
 from analogdp.dynamics import Diverged
 from analogdp.errors import InputError, RunError
-from analogdp.runs.course import Books, Observer, Updating, begin, course
+from analogdp.runs.course import Books, Observer, Updating, begin, course, speaker
 from analogdp.runs.directory import RunDirectory
 from analogdp.runs.log import Log
 from analogdp.runs.manifest import Status, change_manifest, file_checksums, now
@@ -74,11 +74,7 @@ def execute(
     """
     books = Books(run, recorder)
     learner.watch = books.recorder.begin
-
-    def say(message: str) -> None:
-        books.log.write(message)
-        observer.said(message)
-
+    say = speaker(books.log, observer)
     with books.log.with_warnings(), outcome(run, books.log):
         begin(run)
         try:

@@ -86,6 +86,37 @@ class Journal:
             raise RunError(f"{self.path} is damaged: {error}") from error
 
 
+class Series:
+    """Rows of something that is measured while a run goes on: a journal, which a resumed run cuts, and in the end a table."""
+
+    def __init__(self, journal: Path, table: Path) -> None:
+        self.journal, self.table = Journal(journal), table
+
+    def gathered(self) -> list[Row]:
+        """Rows that are not in the journal yet, which only the caller has from now on."""
+        return []
+
+    def flush(self) -> int:
+        """Have all rows on disk; returns the journal's length in bytes."""
+        if rows := self.gathered():
+            self.journal.append(rows)
+        return self.journal.length
+
+    def cut(self, length: int) -> None:
+        """Drop all but the first bytes of the journal.
+
+        Raises:
+            RunError: it is shorter than that.
+        """
+        self.gathered()
+        self.journal.cut(length)
+
+    def write(self) -> None:
+        """Write all rows as a table."""
+        self.flush()
+        write_table(self.table, self.journal.rows())
+
+
 def write_table(path: Path, rows: Sequence[Row]) -> Path:
     """Write rows as parquet, columns in fixed order; equal rows give equal bytes."""
     with atomic_path(path) as temporary:
