@@ -8,15 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
-import pyarrow.parquet
 from matplotlib.figure import Figure
 
-from analogdp.errors import InputError
 from analogdp.reports.figures import styled
 from analogdp.reports.pictures import canvas
-from analogdp.reports.source import Values
+from analogdp.reports.source import Values, read_series
 from analogdp.runs.directory import ALIGNMENT, ALIGNMENT_JOURNAL
-from analogdp.runs.metrics import Journal, as_table
 
 MOST_COLUMNS = 600
 """Batches that are drawn one by one; of more, means over as many neighbours as it takes."""
@@ -52,19 +49,8 @@ def read_angles(directory: Path) -> AngleMap | None:
     Raises:
         InputError: the file is damaged.
     """
-    table, journal = directory / ALIGNMENT, directory / ALIGNMENT_JOURNAL
-    path = table if table.is_file() else journal
-    if not path.is_file():
-        return None
-    try:
-        stored = pyarrow.parquet.read_table(path) if path == table else as_table(Journal(path).rows())
-        columns = (
-            {name: stored.column(name).to_numpy().astype(np.float64) for name in ("update", "layer", "chip", "angle")}
-            if stored.num_rows
-            else None
-        )
-    except (pyarrow.ArrowException, OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: damaged: {error}") from error
+    names = ("update", "layer", "chip", "angle")
+    columns = read_series(directory / ALIGNMENT, directory / ALIGNMENT_JOURNAL, names)
     return None if columns is None else _mapped(columns)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,17 +42,8 @@ class Metrics:
         if not table:
             return cls(np.empty(0), np.empty(0), (), {})
         plain = {name: np.array(values, dtype=np.float64) for name, values in table.items()}
-        updates, row = np.unique(plain["update"], return_inverse=True)
-        chips, column = np.unique(plain["chip"].astype(int), return_inverse=True)
-
-        def grid(values: Values) -> Values:
-            filled = np.full((len(updates), len(chips)), np.nan)
-            filled[row, column] = values
-            return filled
-
-        columns = {name: grid(values) for name, values in plain.items() if name not in ("epoch", "update", "chip")}
-        epochs = np.nanmax(grid(plain["epoch"]), axis=1)
-        return cls(epochs, updates, tuple(int(chip) for chip in chips), columns)
+        updates, chips, columns = by_chip(plain)
+        return cls(np.nanmax(columns.pop("epoch"), axis=1), updates, chips, columns)
 
     def get(self, name: str) -> Values | None:
         """A quantity, ``(evaluations, chips)``, or None if the run has no finite value of it."""
@@ -73,6 +64,43 @@ class Metrics:
         """Sum of a count over all evaluations and chips; 0 if the run has none."""
         values = self.get(name)
         return 0 if values is None else int(np.nansum(values))
+
+
+def by_chip(table: Mapping[str, Values]) -> tuple[Values, tuple[int, ...], dict[str, Values]]:
+    """Columns ``(updates, chips)`` from rows for each update and chip, with NaN where there is no row; and which these are."""
+    updates, row = np.unique(table["update"], return_inverse=True)
+    chips, column = np.unique(table["chip"].astype(int), return_inverse=True)
+
+    def grid(values: Values) -> Values:
+        filled = np.full((len(updates), len(chips)), np.nan)
+        filled[row, column] = values
+        return filled
+
+    columns = {name: grid(values) for name, values in table.items() if name not in ("update", "chip")}
+    return updates, tuple(int(chip) for chip in chips), columns
+
+
+def read_series(table: Path, journal: Path, names: Iterable[str]) -> dict[str, Values] | None:
+    """Some columns of what was measured batch by batch; None if nothing was.
+
+    Args:
+        table: of a run that has ended.
+        journal: of one that is under way or was killed.
+        names: of the columns.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = table if table.is_file() else journal
+    if not path.is_file():
+        return None
+    try:
+        stored = pyarrow.parquet.read_table(path) if path == table else as_table(Journal(path).rows())
+        if not stored.num_rows:
+            return None
+        return {name: stored.column(name).to_numpy().astype(np.float64) for name in names}
+    except (pyarrow.ArrowException, OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: damaged: {error}") from error
 
 
 @dataclass(frozen=True)
