@@ -185,11 +185,14 @@ class Conductances:
     feedback: dict[int, CrossbarConductances]
     versions: dict[str, str]
 
+    def __iter__(self) -> Iterator[CrossbarConductances]:
+        return iter(self.crossbars)
+
     def __getitem__(self, layer: int) -> CrossbarConductances:
-        for crossbar in self.crossbars:
+        for crossbar in self:
             if crossbar.layer == layer:
                 return crossbar
-        known = ", ".join(str(crossbar.layer) for crossbar in self.crossbars)
+        known = ", ".join(str(crossbar.layer) for crossbar in self)
         raise InputError(f"no conductances of layer {layer}; layers with conductances: {known}")
 
     def __repr__(self) -> str:

@@ -149,6 +149,10 @@ def test_one_layer_and_one_chip_can_be_read_alone(written: Path) -> None:
     np.testing.assert_array_equal(alone[1].biases, everything[1].biases[1:])
 
 
+def test_what_was_read_can_be_gone_through_from_the_lowest_synapse_up(written: Path) -> None:
+    assert [crossbar.layer for crossbar in read_conductances(written)] == [0, 1]
+
+
 def test_a_tile_is_the_part_of_the_array_that_it_holds(written: Path) -> None:
     crossbar = read_conductances(written)[0]
     assert (crossbar.shape, crossbar.grid, crossbar.tile) == ((5, 3), (3, 2), (2, 2))
