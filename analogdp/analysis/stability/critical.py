@@ -30,8 +30,8 @@ Dynamics = Literal["ode", "map", "sweep"]
 
 STRONGEST = 100.0
 """Nudging strength up to which is searched where nothing limits it: what scenarios may have."""
-DECADES = 4
-"""Of the odds beta : (limit - beta), to either side of 1, between which is searched."""
+WEAKEST, NEAREST = -6, 4
+"""Decades of the odds beta : (limit - beta), between which is searched."""
 LONGEST_STEP, PRECISION = 1 / 32, 1e-6
 """Of the way from one end of a search to the other."""
 GROWING = 1.5
@@ -51,7 +51,8 @@ class Boundary:
     """Where stability is lost, ``(chips, batch)`` each.
 
     Attributes:
-        value: of beta or alpha, between the last that is stable and the first that is not; infinite where all are stable.
+        value: of beta or alpha, between the last that is stable and the first that is not (the first one of the search, if not
+            even that is stable); infinite where all are stable.
         certified: up to there the linearised network is proven stable, by g Lambda < 1 or what replaces it where slopes differ.
         searched: the last value of the search.
         eigenvalue: the leading one just before ``value``, complex: of d target / d state (1 where stability is lost; neurons with
@@ -68,6 +69,11 @@ class Boundary:
     lost: Tensor
     turns: Tensor
     frequency: Tensor
+
+    @property
+    def crosses(self) -> Tensor:
+        """Whether stability is lost within what was searched, flags ``(chips, batch)``."""
+        return self.value.isfinite()
 
 
 def critical_beta(network: Network, inputs: Tensor, labels: Tensor, dynamics: Dynamics = "ode") -> Boundary:
@@ -87,7 +93,7 @@ def critical_beta(network: Network, inputs: Tensor, labels: Tensor, dynamics: Dy
     limit = _strongest(system).expand(system.chips, system.batch)
 
     def beta(place: Tensor) -> Tensor:
-        odds = 10 ** (DECADES * (2 * place - 1))
+        odds = 10 ** (WEAKEST + (NEAREST - WEAKEST) * place)
         return limit * odds / (1 + odds)
 
     def move(place: Tensor) -> None:
