@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from analogdp.ablation import ablate
     from analogdp.analysis import Ablation, Aging
     from analogdp.api import Result, age, open_run, resume, run
+    from analogdp.diagrams import PhaseDiagram, stability
     from analogdp.exports import read_conductances
     from analogdp.replicas import Replication, replicate
     from analogdp.runs import Observer, Recording, read_recordings
@@ -27,6 +28,7 @@ __all__ = [
     "Ablation",
     "Aging",
     "Observer",
+    "PhaseDiagram",
     "Recording",
     "Replication",
     "Result",
@@ -42,6 +44,7 @@ __all__ = [
     "replicate",
     "resume",
     "run",
+    "stability",
     "verify",
 ]
 
@@ -54,6 +57,7 @@ _HOMES = {
     "Ablation": "analogdp.analysis",
     "Aging": "analogdp.analysis",
     "Observer": "analogdp.runs",
+    "PhaseDiagram": "analogdp.diagrams",
     "Recording": "analogdp.runs",
     "Replication": "analogdp.replicas",
     "Result": "analogdp.api",
@@ -68,6 +72,7 @@ _HOMES = {
     "replicate": "analogdp.replicas",
     "resume": "analogdp.api",
     "run": "analogdp.api",
+    "stability": "analogdp.diagrams",
     "verify": "analogdp.verification.comparison",
 }
 

@@ -10,7 +10,7 @@ import analogdp
 PACKAGE = Path(analogdp.__file__).parent
 LEVELS = [
     {"cli"},
-    {"ablation", "replicas"},
+    {"ablation", "diagrams", "replicas"},
     {"api"},
     {"reports"},
     {"exports", "runs", "verification"},
