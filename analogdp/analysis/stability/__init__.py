@@ -1,8 +1,11 @@
 """The stability of asymmetric nudging: fixed points, Jacobians, loops, and what follows from them."""
 
 from analogdp.analysis.stability.fixed_point import FixedPoint, fixed_point, free_state
+from analogdp.analysis.stability.gammas import GammaSpread, gamma_spread, gammas, output_strength
 from analogdp.analysis.stability.linearisation import Linearisation, linearise
+from analogdp.analysis.stability.loops import largest_loop, linear_errors, loop_gain, loop_operators
 from analogdp.analysis.stability.motion import linear_step
+from analogdp.analysis.stability.predict import Prediction, predict
 from analogdp.analysis.stability.random_clocks import (
     DrawnGrowth,
     Growth,
@@ -11,6 +14,7 @@ from analogdp.analysis.stability.random_clocks import (
     mean_square_growth,
 )
 from analogdp.analysis.stability.settling import SettlingSteps, asymptotic_steps, chain_settling_time, settling_steps
+from analogdp.analysis.stability.spectrum import Spectrum, spectrum
 from analogdp.analysis.stability.system import System
 from analogdp.analysis.stability.transients import (
     Amplification,
@@ -24,9 +28,12 @@ __all__ = [
     "Amplification",
     "DrawnGrowth",
     "FixedPoint",
+    "GammaSpread",
     "Growth",
     "Linearisation",
+    "Prediction",
     "SettlingSteps",
+    "Spectrum",
     "System",
     "almost_sure_growth",
     "amplification",
@@ -36,10 +43,19 @@ __all__ = [
     "fixed_point",
     "found_amplification",
     "free_state",
+    "gamma_spread",
+    "gammas",
     "kreiss_constant",
+    "largest_loop",
+    "linear_errors",
     "linear_step",
     "linearise",
+    "loop_gain",
+    "loop_operators",
     "mean_square_growth",
     "numerical_abscissa",
+    "output_strength",
+    "predict",
     "settling_steps",
+    "spectrum",
 ]
