@@ -40,7 +40,9 @@ from analogdp.runs import (
     status_now,
     versions,
 )
+from analogdp.runs.course import speaker
 from analogdp.runs.directory import MANIFEST, PLOTS, SCENARIO
+from analogdp.runs.log import Log
 from analogdp.runs.manifest import now
 from analogdp.runs.measured import MeasuredLearner
 from analogdp.runs.recorder import Recorder
@@ -133,6 +135,14 @@ class Result:
         One row for each measured batch, layer of weights (1 is the lowest) and chip; none unless the scenario measures them.
         """
         return Journal(self._run.alignment_journal).rows()
+
+    @cached_property
+    def stability(self) -> list[Row]:
+        """How far the nudged network was from settling no longer, a row for each analysed batch and chip.
+
+        See ``docs/formats.md`` for the columns; none unless the scenario measures it.
+        """
+        return Journal(self._run.stability_journal).rows()
 
     @cached_property
     def energy(self) -> EnergyReport | None:
@@ -320,11 +330,11 @@ def _record(made: RunDirectory, files: Iterable[Path]) -> None:
 def _carry_out(
     made: RunDirectory, scenario: Scenario, trainer: Learner, network: Network, data: Dataset, observer: Observer
 ) -> Result:
-    learner = MeasuredLearner(trainer, scenario, network, data, made)
+    learner = MeasuredLearner(trainer, scenario, network, data, made, speaker(Log(made.log), observer))
 
     def export() -> list[Path]:
-        if learner.angles is not None:
-            learner.angles.write()
+        for own in learner.series.values():
+            own.write()
         _write_account(made, scenario, trainer, network, data)
         written = (registry.exporters.get(name)(network, scenario, made.path) for name in scenario.export)
         return [path for path in written if path is not None]

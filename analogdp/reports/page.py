@@ -29,6 +29,7 @@ from analogdp.reports.figures import (
 )
 from analogdp.reports.programming import describe_programming
 from analogdp.reports.source import RunFiles
+from analogdp.reports.stability import StabilityCourse, stability_figure, stability_section
 from analogdp.reports.style import MOST_LINES, count
 from analogdp.reports.traces import Traces
 
@@ -47,6 +48,7 @@ def page(
     crossbars: Sequence[CrossbarSummary],
     traces: Traces,
     angles: AngleMap | None,
+    stability: StabilityCourse | None,
     omitted: int,
 ) -> str:
     """The whole page.
@@ -57,6 +59,7 @@ def page(
         crossbars: the synapses to show.
         traces: what was recorded.
         angles: to backpropagation, or None if they were not measured.
+        stability: the same of that.
         omitted: how many more synapses there are.
     """
     name = escape(str(run.scenario.get("name", run.directory.name)))
@@ -64,6 +67,7 @@ def page(
         _header(run, name),
         _training(run, charts),
         _alignment(angles),
+        _stability(stability),
         _traces(traces),
         _crossbars(crossbars, omitted),
         _programming(crossbars),
@@ -215,6 +219,13 @@ def _alignment(angles: AngleMap | None) -> _Part:
         return _Part("", {})
     place = _place("alignment", "Angle to backpropagation")
     return _Part(angles_section(angles, place), {"alignment": angles_figure(angles)})
+
+
+def _stability(course: StabilityCourse | None) -> _Part:
+    if course is None:
+        return _Part("", {})
+    place = _place("stability", "Stability of the nudged network")
+    return _Part(stability_section(course, place), {"stability": stability_figure(course)})
 
 
 def _origin(run: RunFiles) -> _Part:

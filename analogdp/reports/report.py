@@ -14,6 +14,7 @@ from analogdp.reports.curves import charts
 from analogdp.reports.page import page
 from analogdp.reports.pictures import save_picture, write_pictures
 from analogdp.reports.source import read_run
+from analogdp.reports.stability import draw_stability, read_stability
 from analogdp.reports.traces import Traces, read_traces
 from analogdp.runs.directory import PLOTS, REPORT
 
@@ -55,8 +56,11 @@ def write_report(directory: Path) -> Path:
     angles = read_angles(run.directory)
     if angles is not None:
         save_picture(run.directory / PLOTS / "alignment.png", draw_angles(angles))
+    stability = read_stability(run)
+    if stability is not None:
+        save_picture(run.directory / PLOTS / "stability.png", draw_stability(stability))
     target = run.directory / REPORT
-    write_text(target, page(run, drawn, crossbars, traces, angles, omitted=len(layers) - len(crossbars)))
+    write_text(target, page(run, drawn, crossbars, traces, angles, stability, omitted=len(layers) - len(crossbars)))
     return target
 
 

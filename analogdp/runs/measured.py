@@ -1,8 +1,9 @@
-"""A trainer that is measured while it learns: more columns at evaluations, and angles to backpropagation batch by batch."""
+"""A trainer that is measured while it learns: more columns at evaluations; angles to backpropagation and stability in batches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -11,11 +12,13 @@ from analogdp.analysis.adversarial import accuracy_under_attack
 from analogdp.analysis.alignment import alignment_angles
 from analogdp.analysis.lipschitz import is_linear_chain, jacobian_norm, spectral_product, weights_product
 from analogdp.data import Dataset
+from analogdp.dynamics import Diverged
 from analogdp.learning.base import Epochs, Progress, Watch
 from analogdp.network import Network
 from analogdp.runs.directory import RunDirectory
 from analogdp.runs.execute import Learner
-from analogdp.runs.metrics import Journal, Row, write_table
+from analogdp.runs.metrics import Row, Series
+from analogdp.runs.monitoring import Stability
 from analogdp.scenario.measure import AlignmentSettings, AttackSettings
 from analogdp.scenario.schema import Scenario
 from analogdp.streams import Stream
@@ -26,10 +29,8 @@ JACOBIAN_SAMPLES = 512
 GATHERED = 256
 """Measured batches whose angles wait on the device before they are read back."""
 
-_LENGTH = "measured.length"
 
-
-class Angles:
+class Angles(Series):
     """The angles of measured batches, of which the latest wait on the device; all others are in a journal.
 
     Args:
@@ -39,42 +40,29 @@ class Angles:
     """
 
     def __init__(self, settings: AlignmentSettings, network: Network, run: RunDirectory) -> None:
+        super().__init__(run.alignment_journal, run.alignment)
         self._settings, self._network = settings, network
-        self._journal, self._table = Journal(run.alignment_journal), run.alignment
         self._waiting: list[tuple[int, Tensor]] = []
 
     def see(self, update: int, inputs: Tensor, targets: Tensor, updates: Sequence[Sequence[LocalUpdate]]) -> None:
         """Measure a batch, if it is one of those that are wanted."""
-        until = self._settings.until
-        if update % self._settings.every or (until is not None and update >= until):
+        if not self._settings.include(update):
             return
         self._waiting.append((update, alignment_angles(self._network, inputs, targets, updates)))
         if len(self._waiting) == GATHERED:
             self.flush()
 
-    def flush(self) -> int:
-        """Have all rows on disk; returns the journal's length in bytes."""
-        if self._waiting:
-            angles = torch.stack([own for _, own in self._waiting]).tolist()
-            rows: list[Row] = [
-                {"update": update, "chip": chip, "layer": layer, "angle": value}
-                for (update, _), layers in zip(self._waiting, angles, strict=True)
-                for layer, values in enumerate(layers, start=1)
-                for chip, value in zip(self._network.chip_indices, values, strict=True)
-            ]
-            self._journal.append(rows)
-            self._waiting.clear()
-        return self._journal.length
-
-    def cut(self, length: int) -> None:
-        """Drop all but the first bytes of the journal."""
-        self._waiting.clear()
-        self._journal.cut(length)
-
-    def write(self) -> None:
-        """Write all rows as a table."""
-        self.flush()
-        write_table(self._table, self._journal.rows())
+    def gathered(self) -> list[Row]:
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return []
+        angles = torch.stack([own for _, own in waiting]).tolist()
+        return [
+            {"update": update, "chip": chip, "layer": layer, "angle": value}
+            for (update, _), layers in zip(waiting, angles, strict=True)
+            for layer, values in enumerate(layers, start=1)
+            for chip, value in zip(self._network.chip_indices, values, strict=True)
+        ]
 
 
 class MeasuredLearner:
@@ -84,21 +72,34 @@ class MeasuredLearner:
         learner: what is measured.
         scenario: resolved; its section ``measure`` says what.
         network, dataset: what learns what.
-        run: where angles go.
+        run: where what is measured of batches goes.
+        say: tells the user.
 
     Attributes:
-        angles: to backpropagation, or None if they are not wanted.
+        series: what is measured of batches, by name.
     """
 
     def __init__(
-        self, learner: Learner, scenario: Scenario, network: Network, dataset: Dataset, run: RunDirectory
+        self,
+        learner: Learner,
+        scenario: Scenario,
+        network: Network,
+        dataset: Dataset,
+        run: RunDirectory,
+        say: Callable[[str], None],
     ) -> None:
         self._learner, self._scenario, self._network, self._dataset = learner, scenario, network, dataset
-        self.angles: Angles | None = None
+        self.series: dict[str, Series] = {}
+        self._stability: Stability | None = None
         if scenario.measure.alignment is not None:
-            self.angles = Angles(scenario.measure.alignment, network, run)
+            angles = self.series["alignment"] = Angles(scenario.measure.alignment, network, run)
             assert isinstance(learner, Epochs)
-            learner.witness = self.angles.see
+            learner.witness = angles.see
+        if scenario.measure.stability is not None:
+            self._stability = Stability(scenario.measure.stability, scenario, network, run, say)
+            self.series["stability"] = self._stability
+            assert isinstance(learner, Epochs)
+            learner.onlooker = self._stability.see
 
     @property
     def watch(self) -> Watch:
@@ -123,30 +124,44 @@ class MeasuredLearner:
 
     def advance(self) -> Progress:
         """One update of the learner."""
-        return self._learner.advance()
+        with self._remarking():
+            return self._learner.advance()
 
     def evaluate(self) -> list[Row]:
         """The learner's rows, one for each chip, with what was measured."""
-        if self.angles is not None and self.update == 0:
-            self.angles.cut(0)
-        rows = self._learner.evaluate()
+        if self.update == 0:
+            for own in self.series.values():
+                own.cut(0)
+        with self._remarking():
+            rows = self._learner.evaluate()
         columns = measured_columns(self._scenario, self._network, self._dataset)
         return [{**row, **{name: own[place] for name, own in columns.items()}} for place, row in enumerate(rows)]
 
     def tensors(self) -> dict[str, Tensor]:
-        """The learner's state; all angles so far are on disk then."""
-        own = {} if self.angles is None else {_LENGTH: torch.tensor(self.angles.flush())}
-        return self._learner.tensors() | own
+        """The learner's state; all that was measured so far is on disk then."""
+        lengths = {f"measured.{name}": torch.tensor(own.flush()) for name, own in self.series.items()}
+        return self._learner.tensors() | lengths
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Go back to the moment of :meth:`tensors`.
 
         Raises:
-            RunError: the journal of angles is shorter than it was.
+            RunError: a journal is shorter than it was.
         """
-        if self.angles is not None:
-            self.angles.cut(int(tensors[_LENGTH]))
+        for name, own in self.series.items():
+            own.cut(int(tensors[f"measured.{name}"]))
         self._learner.restore(tensors)
+
+    @contextmanager
+    def _remarking(self) -> Iterator[None]:
+        """Say with a divergence what was last known of the stability of its chip."""
+        try:
+            yield
+        except Diverged as error:
+            words = "" if self._stability is None else self._stability.last_words(error.chip)
+            if not words:
+                raise
+            raise error.remarked(words) from None
 
 
 def measured_columns(scenario: Scenario, network: Network, dataset: Dataset) -> dict[str, list[float]]:

@@ -26,6 +26,31 @@ PHASES = {"neuron": "hopfield", "learning": "equilibrium_propagation"}
         ({"measure": {"adversarial": {"strengths": [0]}}}, "strengths"),
         ({"measure": {"adversarial": {"strengths": [0.1], "attacks": ["cw"]}}}, "attacks"),
         ({"measure": {"alignment": {"every": 0}}}, "every"),
+        ({"measure": {"stability": {}}, **PHASES}, r"measure\.stability: neuron\.model: hopfield neurons are no dyads"),
+        ({"measure": {"stability": {}}, **STEP}, r"measure\.stability: neuron\.model: untied neurons are no dyads"),
+        (
+            {"measure": {"stability": {}}, "neuron": {"model": "dp", "activation": "step"}},
+            r"measure\.stability: neuron\.activation: dp neurons that jump have no Jacobian",
+        ),
+        (
+            {"measure": {"stability": {}}, "neuron": {"model": "dp", "damping": "contraction"}, "dynamics": "sweep"},
+            r"measure\.stability: neuron\.damping: damped layers",
+        ),
+        (
+            {"measure": {"stability": {}}, "neuron": {"model": "dp", "alpha": 0.3, "input_strength": 1.0}},
+            r"measure\.stability: neuron\.input_strength: inputs that move",
+        ),
+        (
+            {
+                "measure": {"stability": {}},
+                "network": {"layers": [64, {"dense": 8, "normalise": "batch"}, 10]},
+                "neuron": "dp_transposed",
+                "dynamics": "sweep",
+            },
+            r"measure\.stability: network\.layers: batch normalisation",
+        ),
+        ({"measure": {"stability": {"every": 0}}}, "every"),
+        ({"measure": {"stability": {"warn": 1.5}}}, "warn"),
         ({"measure": {"angles": True}}, "unknown key"),
     ],
 )
@@ -42,6 +67,6 @@ def test_images_stay_between_black_and_white_unless_they_are_normalised(data, bo
 
 def test_a_resolved_section_loads_back():
     scenario = Scenario.model_validate(
-        {"measure": {"adversarial": ATTACK, "alignment": {"until": 100}, "lipschitz": True}}
+        {"measure": {"adversarial": ATTACK, "alignment": {"until": 100}, "stability": {"warn": 0.5}, "lipschitz": True}}
     )
     assert Scenario.model_validate(scenario.model_dump(mode="json")).measure == scenario.measure
