@@ -7,6 +7,13 @@ every neuron makes of its target (1 / lambda for the synchronous map with multip
     det(1 + h N + sum_m h^{2m+1} A_m C) = 0             gradients at the outputs' own mean (DP-transposed)
 
 so 1 / h are the eigenvalues of d target / d state that are not zero: those of a block companion matrix.
+
+In general, with an h of each compartment's own, slopes that differ, feedback of its own and messages that take time, a layer's
+answer to its own errors, a_k = P_k delta_k, follows from that of the layer below (phi, kappa, psi, chi: see
+:mod:`~analogdp.analysis.stability.linearisation`), and the equation is
+
+    P_1 = 0        P_{k+1} = e^{-p (d_up + d_down)} W (phi P_k (1 - psi P_k)^-1 chi + kappa) B
+    det(1 + M P_L) prod_k det(1 - psi P_k) = 0
 """
 
 from __future__ import annotations
@@ -15,12 +22,21 @@ from dataclasses import dataclass
 from functools import reduce
 from math import gcd
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from analogdp.analysis.stability.linearisation import Linearisation
+from analogdp.analysis.stability.contours import Complex, Count, Rectangle, Root, count_zeros, rightmost_zero
+from analogdp.analysis.stability.linearisation import Linear, Linearisation
 from analogdp.analysis.stability.loops import loop_operators, output_closing, shares_slopes
+from analogdp.analysis.stability.system import System
+from analogdp.dynamics import Continuous
+from analogdp.dynamics.integrators import Euler, ExponentialAdamsBashforth2, ExponentialEuler
 from analogdp.errors import InputError
+
+LEFT_EDGE = 0.98
+"""Where the search for roots ends, as a share of the decay of the slowest neuron alone: at that itself there is a pole."""
 
 
 @dataclass(frozen=True)
@@ -108,3 +124,170 @@ def _inverse_roots(powers: list[int], terms: Tensor) -> Tensor:
         companion[..., :size, (power - 1) * size : power * size] = -term
     values: Tensor = torch.linalg.eigvals(companion)
     return values
+
+
+class CharacteristicFunction:
+    """``det(1 - h(p) d target / d state)`` of one chip and sample at complex frequencies p, with all that makes neurons unequal.
+
+    Zeros p are the exponents of deviations, exp(p t). With a clock they are those of its steps: exp(p dt) is a multiplier.
+
+    Args:
+        linearisation: of a small network; its weights are written out.
+        chip, sample: which.
+        clock: with exponential Euler, Euler or etd_ab2 steps, and its axons' delays; None for the differential equation.
+        delays: without a clock, of messages up and down between neighbouring layers in seconds, ``(up, down)``, each one for all
+            pairs or one for each.
+
+    Attributes:
+        poles: exponents of neurons that are left alone, ascending.
+
+    Raises:
+        InputError: a method of another kind, or events, which no linear equation describes.
+    """
+
+    def __init__(
+        self,
+        linearisation: Linearisation,
+        chip: int = 0,
+        sample: int = 0,
+        clock: Continuous | None = None,
+        delays: tuple[tuple[float, ...], tuple[float, ...]] = ((0.0,), (0.0,)),
+    ) -> None:
+        if clock is not None:
+            _refuse_unless_linear(clock)
+            delays = clock.axons.delay.bottom_up, clock.axons.delay.top_down
+        self._clock, pairs, system = clock, len(linearisation.hidden), linearisation.system
+        self._delays = np.sum([own * pairs if len(own) == 1 else own for own in delays], 0)
+        place = (slice(None), chip, sample)
+        self._hidden = [
+            tuple(
+                _numbers(part.expand_as(own.drive)[place]) for part in (own.drive, own.push, own.mean, own.difference)
+            )
+            for own in linearisation.hidden
+        ]
+        output = linearisation.output
+        self._drive, self._sent = (
+            _numbers(output.drive[place]),
+            _numbers(output.difference.expand(2, *output.drive.shape[1:-1])[place]),
+        )
+        self._own = _numbers(output.own[(slice(None), *place)])
+        units = [layer.units for layer in system.network.layers]
+        self._up = [_matrix(way, system, n)[chip, sample] for way, n in zip(linearisation.up, units, strict=False)]
+        self._down = [
+            _matrix(way, system, n)[chip, sample] for way, n in zip(linearisation.down, units[1:], strict=True)
+        ]
+        tau = _numbers(system.tau.expand(system.chips, 1, -1)[chip, 0])
+        self._tau = [tau[part].reshape(2, -1) for part in system.places]
+        self.poles = np.unique(-1 / tau if clock is None else np.log(np.abs(1 - _gain(clock, tau))) / clock.timestep)
+
+    def __call__(self, exponents: Complex) -> tuple[Complex, NDArray[np.float64]]:
+        """Phase factors and logarithms of the modulus at exponents p in 1/s, ``(points,)``."""
+        answer = np.zeros((len(exponents), *2 * self._up[0].shape[1:]), complex) if self._up else None
+        signs, logarithms = np.ones(len(exponents), complex), np.zeros(len(exponents))
+        for k, (drive, push, mean, difference) in enumerate(self._hidden):
+            h = self._followed(exponents, k)
+            phi, kappa = (mean * drive * h).sum(1), (mean * push * h).sum(1)
+            psi, chi = (difference * drive * h).sum(1), (difference * push * h).sum(1)
+            inner = np.eye(len(drive[0])) - psi[:, :, None] * answer
+            signs, logarithms = _times(signs, logarithms, inner)
+            raised = phi[:, :, None] * (answer @ np.linalg.solve(inner, chi[:, :, None] * np.eye(len(drive[0]))))
+            turned = raised + kappa[:, :, None] * np.eye(len(drive[0]))
+            late = np.exp(-exponents * self._delays[k])[:, None, None]
+            answer = late * (self._up[k] @ turned @ self._down[k])
+        return self._closed(exponents, answer, signs, logarithms)
+
+    def count(self, region: Rectangle) -> Count:
+        """How many zeros lie in a rectangle to the right of all poles."""
+        return count_zeros(self, region)
+
+    def rightmost(self, region: Rectangle | None = None) -> Root:
+        """The exponent that grows fastest, in 1/s; one of a pair has a positive imaginary part.
+
+        Args:
+            region: where to look; default: everything to the right of neurons that are left alone, which bounds of the
+                Jacobian limit. No zero there means that the slowest of these decides.
+        """
+        whole = self._reach() if region is None else region
+        return rightmost_zero(self, whole, 1e-3 * (whole.right - whole.left))
+
+    def _followed(self, exponents: Complex, layer: int) -> Complex:
+        """h of the compartments of a layer, ``(points, 2, units)``."""
+        p, tau = exponents[:, None, None], self._tau[layer]
+        if self._clock is None:
+            return np.asarray(1 / (1 + tau * p))
+        gain, multiplier = _gain(self._clock, tau), np.exp(p * self._clock.timestep)
+        follows = gain
+        if self._clock.integrator is ExponentialAdamsBashforth2:
+            follows = gain + (1 - gain * tau / self._clock.timestep) * (1 - 1 / multiplier)
+        return np.asarray(follows / (multiplier - 1 + gain))
+
+    def _closed(
+        self, exponents: Complex, answer: Complex | None, signs: Complex, logarithms: NDArray[np.float64]
+    ) -> tuple[Complex, NDArray[np.float64]]:
+        """With the outputs, which may follow their own states."""
+        points, size = len(exponents), self._drive.shape[-1]
+        h = self._followed(exponents, -1).reshape(points, 2 * size, 1)
+        own = self._own.transpose(0, 2, 1, 3).reshape(2 * size, 2 * size)
+        inner = np.eye(2 * size) - h * own
+        signs, logarithms = _times(signs, logarithms, inner)
+        if answer is None:
+            return signs, logarithms
+        states = np.linalg.solve(inner, h * self._drive.reshape(2 * size, size))
+        errors = (self._sent.reshape(2 * size, 1) * states).reshape(points, 2, size, size).sum(1)
+        return _times(signs, logarithms, np.eye(size) - errors @ answer)
+
+    def _reach(self) -> Rectangle:
+        """Where zeros to the right of all poles can be."""
+        left = LEFT_EDGE * self.poles[-1]
+        # Every loop of messages is as long as two turns; h is at most 1 / |1 + tau p|, or that of a step.
+        size = self._norm() * float(np.exp(-min(left, 0.0) * max([0.0, *self._delays])))
+        if self._clock is None:
+            right = (1 + size) / min(own.min() for own in self._tau)
+            return Rectangle(left, right, -right, right)
+        dt = self._clock.timestep
+        # The lower edge lies off the symmetry axes, where zeros are likely.
+        return Rectangle(left, float(np.log(2 + 2 * size)) / dt, -0.3 / dt, (2 * np.pi - 0.3) / dt)
+
+    def _norm(self) -> float:
+        """A bound of how much larger a state's target is than the state."""
+        sent = [np.abs(np.concatenate(own[2:])).max() for own in self._hidden] or [1.0]
+        received = [np.abs(np.concatenate(own[:2])).max() for own in self._hidden] or [1.0]
+        links = [float(np.linalg.norm(way, 2)) for way in (*self._up, *self._down)] or [0.0]
+        outputs = np.linalg.norm(self._drive.reshape(-1, self._drive.shape[-1]), 2) * max(links)
+        return float(4 * max(sent) * max(*received, 1.0) * max(links) + 2 * outputs + np.abs(self._own).sum())
+
+
+def _numbers(tensor: Tensor) -> NDArray[np.float64]:
+    return np.asarray(tensor.detach().cpu(), dtype=np.float64)
+
+
+def _gain(clock: Continuous, tau: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share of the way to its target that a neuron goes in a step."""
+    z = clock.timestep / tau
+    return z if clock.integrator is Euler else -np.expm1(-z)
+
+
+def _refuse_unless_linear(clock: Continuous) -> None:
+    if clock.integrator not in (ExponentialEuler, Euler, ExponentialAdamsBashforth2):
+        raise InputError(
+            f"dynamics.integrator: {clock.integrator.__name__} evaluates targets within its steps, which makes another equation; "
+            "use exp_euler, euler or etd_ab2"
+        )
+    if any(way is not None for way in (clock.axons.threshold.bottom_up, clock.axons.threshold.top_down)):
+        raise InputError("dynamics.axons.threshold: events are not linear; set it to null")
+
+
+def _times(signs: Complex, logarithms: NDArray[np.float64], matrices: Complex) -> tuple[Complex, NDArray[np.float64]]:
+    """With the determinants of matrices."""
+    phases, sizes = np.linalg.slogdet(matrices)
+    return signs * phases, logarithms + sizes
+
+
+def _matrix(way: Linear, system: System, inputs: int) -> NDArray[np.float64]:
+    """A way of messages, written out ``(chips, batch, outputs, inputs)``."""
+    unit, columns = torch.zeros(system.chips, system.batch, inputs, dtype=torch.float64, device=system.tau.device), []
+    for column in range(inputs):
+        unit[..., column] = 1
+        columns.append(way(unit).clone())
+        unit[..., column] = 0
+    return _numbers(torch.stack(columns, -1))
