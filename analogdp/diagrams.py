@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -172,7 +172,7 @@ def stability(
     return PhaseDiagram(scenario, axes[0], axes[1], found.cells, found.ignored, folder)
 
 
-def run_scenario(run: api.Result | Path | str, overrides: tuple[str, ...] = ()) -> Scenario:
+def run_scenario(run: api.Result | Path | str, overrides: Sequence[str] = ()) -> Scenario:
     """The scenario of a run, with other values of some settings.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from analogdp import __version__
-from analogdp.cli import ablation, aging, fitting, hysteresis, inspection, replicas, running, verification
+from analogdp.cli import ablation, aging, fitting, hysteresis, inspection, replicas, running, stability, verification
 from analogdp.cli.output import let_go, open_closed_streams
 from analogdp.errors import AnalogdpError, AnalogdpWarning, ScenarioError
 
@@ -33,6 +33,7 @@ application.command("age")(aging.age)
 application.command("verify")(verification.verify)
 application.command("ablate")(ablation.ablate)
 application.command("replicate")(replicas.replicate)
+application.command("stability")(stability.stability)
 application.command("hysteresis")(hysteresis.hysteresis)
 application.command("fit-device")(fitting.fit_device)
 application.command("sample-traces")(fitting.sample_traces)

@@ -35,6 +35,8 @@ COLOURS = {
 HATCH = "////"
 """Of points that the scenario refuses."""
 SEQUENTIAL = "cividis_r"
+_DECADES = 1.5
+"""To either side of 1 that colours of a loop gain tell apart."""
 _WORDS = {
     "settled": "settled",
     "approaching": "approaching: not there in time",
@@ -82,13 +84,14 @@ class Picture:
 def draw_diagram(picture: Picture) -> Figure:
     """Four panels: outcomes, steps, the loop gain with its boundary, and where theory and simulation disagree."""
     figure, axes = canvas(11.5, 9.0, 2, 2)
+    for axis in axes:
+        _hatch(axis, picture)
     _draw_outcomes(axes[0], picture)
     _draw_steps(figure, axes[1], picture)
     _draw_loop_gain(figure, axes[2], picture)
     _draw_disagreement(figure, axes[3], picture)
     for axis, title in zip(axes, _TITLES, strict=True):
         axis.set(title=title, xlabel=picture.x.label, ylabel=picture.y.label)
-        axis.set_facecolor("white")
         for scale, own in ((axis.set_xscale, picture.x), (axis.set_yscale, picture.y)):
             scale("log" if own.logarithmic else "linear")
         axis.set_xlim(*_edges(picture.x)[[0, -1]])
@@ -116,28 +119,26 @@ def diagram_page(picture: Picture) -> str:
 
 def diagram_figure(picture: Picture) -> go.Figure:
     """The panels in plotly."""
-    figure = make_subplots(rows=2, cols=2, subplot_titles=_TITLES, horizontal_spacing=0.16, vertical_spacing=0.13)
+    figure = make_subplots(rows=2, cols=2, subplot_titles=_TITLES, horizontal_spacing=0.24, vertical_spacing=0.13)
     hover = np.array([_hover(picture, cell) for cell in picture.cells]).reshape(picture.map(lambda cell: cell.x).shape)
     outcomes = picture.map(lambda cell: KINDS.index(cell.outcome))
     shades = [[(number + step) / len(KINDS), COLOURS[kind]] for number, kind in enumerate(KINDS) for step in (0, 1)]
     gain = picture.map(lambda cell: cell.loop_gain)
-    with np.errstate(divide="ignore"):
-        logarithm = np.log10(np.maximum(gain, 1e-3))
-    reach = float(np.nanmax(np.abs(logarithm))) if np.isfinite(gain).any() else 1.0
+    logarithm = np.log10(np.maximum(gain, 10**-_DECADES))
     bounds = {"zmin": -0.5, "zmax": len(KINDS) - 0.5}
     panels: tuple[tuple[Numbers, dict[str, object], dict[str, object]], ...] = (
         (outcomes, {"colorscale": shades, **bounds}, {"tickvals": [*range(len(KINDS))], "ticktext": KINDS}),
         (picture.map(lambda cell: cell.steps), {"colorscale": "Cividis", "reversescale": True}, {"title": "steps"}),
-        (logarithm, {"colorscale": DIVERGING, "zmin": -reach, "zmax": reach}, {"title": "log10 gΛ"}),
+        (logarithm, {"colorscale": DIVERGING, "zmin": -_DECADES, "zmax": _DECADES}, {"title": "log10 gΛ"}),
         (
             picture.map(_mistaken),
             {"colorscale": DIVERGING, "zmin": -1, "zmax": 1},
-            {"tickvals": [-1, 0, 1], "ticktext": ["stable<br>against theory", "right", "unstable<br>against theory"]},
+            {"tickvals": [-1, 0, 1], "ticktext": ["stable,<br>not predicted", "right", "unstable,<br>not predicted"]},
         ),
     )
     for number, (values, scale, bar) in enumerate(panels):
         row, column = number // 2 + 1, number % 2 + 1
-        beside = {"len": 0.4, "y": 1.38 - 0.58 * row, "x": 0.58 * column - 0.15, "thickness": 12}
+        beside = {"len": 0.4, "y": 1.38 - 0.58 * row, "x": 0.62 * column - 0.235, "thickness": 12}
         trace = go.Heatmap(
             x=picture.x.values,
             y=picture.y.values,
@@ -202,29 +203,27 @@ def _crosses(gain: Numbers) -> bool:
 def _draw_outcomes(axis: Axes, picture: Picture) -> None:
     shades = ListedColormap([COLOURS[kind] for kind in KINDS])
     norm = BoundaryNorm(np.arange(len(KINDS) + 1) - 0.5, len(KINDS))
-    kinds = picture.map(lambda cell: KINDS.index(cell.outcome))
+    kinds = picture.map(lambda cell: None if cell.outcome == REFUSED else KINDS.index(cell.outcome))
     axis.pcolormesh(_edges(picture.x), _edges(picture.y), kinds, cmap=shades, norm=norm)
-    _hatch(axis, picture)
     counts = Counter(cell.outcome for cell in picture.cells)
     handles = [
         Patch(
             facecolor=COLOURS[kind],
-            edgecolor="#666666",
+            edgecolor="#888888",
             hatch=HATCH if kind == REFUSED else None,
-            label=f"{_WORDS[kind]} ({counts[kind] / len(picture.cells):.0%})",
+            label=f"{kind} ({counts[kind] / len(picture.cells):.1%})",
         )
         for kind in KINDS
         if counts[kind]
     ]
     axis.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False, fontsize="small"
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False, fontsize="small"
     )
 
 
 def _draw_steps(figure: Figure, axis: Axes, picture: Picture) -> None:
     steps = picture.map(lambda cell: cell.steps)
     mesh = axis.pcolormesh(_edges(picture.x), _edges(picture.y), steps, cmap=SEQUENTIAL)
-    _hatch(axis, picture)
     figure.colorbar(mesh, ax=axis, label="steps, mean of those that settle (white: none)")
 
 
@@ -234,12 +233,10 @@ def _draw_loop_gain(figure: Figure, axis: Axes, picture: Picture) -> None:
     if not known.size:
         axis.text(0.5, 0.5, "not predicted", ha="center", transform=axis.transAxes)
         return
-    reach = max(float(np.abs(np.log10(np.maximum(known, 1e-3))).max()), 0.1)
-    norm = LogNorm(10**-reach, 10**reach)
-    shown = np.clip(gain, 10**-reach, None)
+    norm = LogNorm(10**-_DECADES, 10**_DECADES)
+    shown = np.clip(gain, 10**-_DECADES, 10**_DECADES)
     mesh = axis.pcolormesh(_edges(picture.x), _edges(picture.y), shown, cmap=DIVERGING, norm=norm)
-    _hatch(axis, picture)
-    figure.colorbar(mesh, ax=axis, label="gΛ (black: 1, below which stability is certain)")
+    figure.colorbar(mesh, ax=axis, label="gΛ (black line: 1, below which theory is certain)", extend="both")
     if _crosses(gain):
         axis.contour(picture.x.values, picture.y.values, gain, levels=[1], colors=BLACK, linewidths=1.8)
     stable = picture.map(lambda cell: cell.predicted_stable)
@@ -255,16 +252,13 @@ def _draw_loop_gain(figure: Figure, axis: Axes, picture: Picture) -> None:
 def _draw_disagreement(figure: Figure, axis: Axes, picture: Picture) -> None:
     mistaken = picture.map(_mistaken)
     mesh = axis.pcolormesh(_edges(picture.x), _edges(picture.y), mistaken, cmap=DIVERGING, vmin=-1, vmax=1)
-    _hatch(axis, picture)
     bar = figure.colorbar(mesh, ax=axis, ticks=[-1, -0.5, 0, 0.5, 1])
     bar.set_label("share of samples on which theory errs")
-    bar.ax.set_yticklabels(["1: stable against theory", "0.5", "0: right", "0.5", "1: unstable against theory"])
+    bar.ax.set_yticklabels(["1: stable,\nnot predicted", "0.5", "0: right", "0.5", "1: unstable,\nnot predicted"])
 
 
 def _hatch(axis: Axes, picture: Picture) -> None:
-    """Mark the points that the scenario refuses."""
-    refused = picture.map(lambda cell: 0.0 if cell.outcome == REFUSED else None)
-    if np.isfinite(refused).any():
-        mesh = axis.pcolor(_edges(picture.x), _edges(picture.y), refused, hatch=HATCH, alpha=0.0)
-        mesh.set_edgecolor("#999999")
-        mesh.set_linewidth(0)
+    """Mark the points that the scenario refuses, and leave others white where there is nothing to show."""
+    axis.patch.set(hatch=HATCH, edgecolor="#AAAAAA", facecolor="white")
+    allowed = picture.map(lambda cell: None if cell.outcome == REFUSED else 0.0)
+    axis.pcolormesh(_edges(picture.x), _edges(picture.y), allowed, cmap=ListedColormap(["white"]))
