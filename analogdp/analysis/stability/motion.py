@@ -23,6 +23,9 @@ from analogdp.streams import Stream
 FINE_STEP = 0.05
 """dt / tau of the steps that stand for those of adaptive methods: RK4 errs by 1e-9 in each."""
 
+MOST_WRITTEN = 10_000_000
+"""Numbers of Jacobians up to which they are written out: a product is then one of matrices, which is quicker than autograd."""
+
 MOST_SHUFFLED_LAYERS = 8
 """The mean over all orders of L layers takes a product for each of L 2^(L - 1) pairs of a layer and those before it."""
 
@@ -32,6 +35,8 @@ def row_products(system: System, state: Tensor) -> tuple[Product, ...]:
 
     Each costs as much as its neighbours are large, so a sweep costs little more than one product with the whole Jacobian.
     """
+    if (matrix := _written(system, state)) is not None:
+        return tuple(partial(_times, matrix[..., place, :]) for place in system.places)
     at = state.detach().clone().requires_grad_()
     with torch.enable_grad():
         targets = [torch.cat(list(target), -1) for target in system.field.targets(system.layers(at))]
@@ -47,6 +52,20 @@ def _product(target: Tensor, at: Tensor) -> Product:
         return ahead
 
     return product
+
+
+def jacobian_product(system: System, state: Tensor) -> Product:
+    """The product of a vector with d target / d state, by the matrix where that is small."""
+    matrix = _written(system, state)
+    return system.jacobian(state) if matrix is None else partial(_times, matrix)
+
+
+def _written(system: System, state: Tensor) -> Tensor | None:
+    return system.jacobian_matrix(state) if state.numel() * system.size <= MOST_WRITTEN else None
+
+
+def _times(matrix: Tensor, vector: Tensor) -> Tensor:
+    return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
 
 
 def transposed_rows(system: System, state: Tensor) -> tuple[Product, ...]:
@@ -161,7 +180,7 @@ def refuse_many_layers(layers: int) -> None:
 
 
 def _integrated(system: System, state: Tensor, clock: Continuous) -> Product:
-    jacobian, method, parts = system.jacobian(state), clock.integrator, 1
+    jacobian, method, parts = jacobian_product(system, state), clock.integrator, 1
     if method.adaptive:
         method, parts = RungeKutta4, math.ceil(clock.timestep / (FINE_STEP * float(system.tau.min())))
     integrator = method(torch.zeros_like(state), clock.timestep / parts, system.tau)
@@ -177,13 +196,13 @@ def _integrated(system: System, state: Tensor, clock: Continuous) -> Product:
 
 
 def _mean_ticks(system: System, state: Tensor, clock: Poisson) -> Product:
-    jacobian, share = system.jacobian(state), tick_probability(clock) * clock.share
+    jacobian, share = jacobian_product(system, state), tick_probability(clock) * clock.share
     return lambda vector: torch.lerp(vector, jacobian(vector), share)
 
 
 def _ticks(system: System, state: Tensor, clock: Poisson, stream: Stream) -> Product:
     """The simulator's own ticks: the same dice, in the same order."""
-    jacobian, probability, units = system.jacobian(state), tick_probability(clock), system.network.sizes[1:]
+    jacobian, probability, units = jacobian_product(system, state), tick_probability(clock), system.network.sizes[1:]
     clocks = units if clock.scope == "neuron" else (1,) * len(units)
     dice = Blocks(system.batch * sum(clocks), Stream.uniform)
     dice.start(stream.child("clock"))

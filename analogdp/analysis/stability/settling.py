@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import gammainc, gammaincc, gammainccinv
+from scipy.special import gammainc, gammainccinv
 from torch import Tensor
 
-from analogdp.analysis.stability.motion import linear_step
+from analogdp.analysis.stability.motion import jacobian_product, linear_step
 from analogdp.analysis.stability.system import System
 from analogdp.dynamics import Clock
 from analogdp.errors import InputError
@@ -28,6 +28,9 @@ Numbers = NDArray[np.float64]
 
 HALVINGS = 60
 """Of the interval in which a settling time is looked for: to the last digits of a double."""
+
+FASTEST = 1 - 1e-3
+"""Rate of the slowest mode, as a share of a lone neuron's, above which they are taken as equal."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +73,18 @@ def asymptotic_steps(
     stages: int,
     leak: float = 0.0,
     transit: float = 1.0,
-    error: float = 1.0,
+    error: float | Tensor = 1.0,
 ) -> Tensor:
-    """Steps until an error is within a tolerance, estimated from the growth of the slowest mode alone.
+    """Steps until a sample is within a tolerance, estimated from the growth of the slowest mode alone.
 
-    In time: the tail of a chain of which one stage decays with the slowest mode and the others with the leak,
+    In time: the last neuron of a chain, of which one decays with the slowest mode and the others with the leak, is away from its
+    target (tau times its velocity) by the error times
 
-        Q(k - 1, t) + exp(-r t) P(k - 1, (1 - r) t) / (1 - r)^(k - 1),    r = log(growth) / log(leak).
+        r exp(-r t) P(k - 1, (1 - r) t) / (1 - r)^(k - 1),    r = log(growth) / log(leak),  t in tau.
 
-    Without a leak (sweeps): the error stays until it has passed all layers, and then falls with the growth.
+    Without a leak (sweeps): the error passes all layers, falls with the growth, and a last sweep sees that it changes no more.
+    Of random networks of 2 to 5 layers, nine in ten estimates are between 5 % early and 40 % late (linear) or 10 % early and 60 %
+    late (tanh); those of sweeps between 15 % early and 20 % or 55 % late.
 
     Args:
         growth: per step, any shape.
@@ -86,41 +92,38 @@ def asymptotic_steps(
         stages: neurons one after the other: :func:`stages`.
         leak: what a step leaves of a neuron's distance from a target at rest, exp(-dt / tau); 0 for sweeps.
         transit: steps in which an error passes all layers, where there is no leak.
-        error: at the beginning.
+        error: how far the nudged state at rest is from the free one, if known; a number, or a tensor as the tolerance.
 
     Returns:
         float64 of growth's shape; inf where growth is 1 or more.
     """
-    grows = growth.detach().double().cpu().numpy()
-    wanted = torch.as_tensor(tolerance, dtype=torch.float64).expand(growth.shape).cpu().numpy() / error
-    with np.errstate(divide="ignore"):
-        rate = -np.log(grows)
-    if leak == 0:
-        steps = transit + np.maximum(0.0, -np.log(wanted)) / np.maximum(rate, np.finfo(float).tiny)
-    else:
-        unit = -math.log(leak)
-        steps = _tail_time(rate / unit, stages, wanted) / unit
+    grows = growth.detach().double()
+    wanted = (tolerance / torch.as_tensor(error, dtype=torch.float64).to(grows)).expand(growth.shape).cpu().numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = -np.log(grows.cpu().numpy())
+        if leak == 0:
+            steps = 1 + transit + np.maximum(0.0, np.log(-np.expm1(-rate) / wanted)) / rate
+        else:
+            unit = -math.log(leak)
+            steps = _last_time(np.where(rate > 0, rate / unit, 1.0), stages, wanted) / unit
     return torch.from_numpy(np.where(rate > 0, steps, np.inf)).to(growth.device)
 
 
-def _tail_time(rate: Numbers, stages: int, wanted: Numbers) -> Numbers:
-    """When the tail of a chain with one slow stage has fallen to a value, in time constants of the others."""
-    # A leak slower than the slowest mode is the slowest.
-    slow = np.clip(rate, 1e-300, 1 - 1e-6)
+def _last_time(rate: Numbers, stages: int, wanted: Numbers) -> Numbers:
+    """When the distance of a chain with one slow stage has fallen to a value, in time constants of the others."""
+    # Nothing is faster than a lone neuron; the formula divides by the difference.
+    slow = np.clip(rate, np.finfo(float).tiny, FASTEST)
 
-    def tail(time: Numbers) -> Numbers:
-        if stages == 1:
-            return np.exp(-slow * time)
+    def distance(time: Numbers) -> Numbers:
         # The logarithm, as powers of a small 1 - r leave the range of numbers.
-        arrived = gammainc(stages - 1, (1 - slow) * time)
-        with np.errstate(divide="ignore"):
-            late = np.exp(np.log(arrived) - slow * time - (stages - 1) * np.log(1 - slow))
-        return np.asarray(gammaincc(stages - 1, time) + late, dtype=np.float64)
+        arrived = np.log(gammainc(stages - 1, (1 - slow) * time)) if stages > 1 else 0.0
+        return np.asarray(np.exp(np.log(slow) - slow * time - (stages - 1) * np.log1p(-slow) + arrived))
 
-    low, high = np.zeros_like(slow), (gammainccinv(stages, wanted) + 1) / slow
+    # It rises before that.
+    low, high = np.full_like(slow, stages - 1), (gammainccinv(stages, np.clip(wanted, 1e-300, 0.5)) + 1) / slow
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        above = tail(middle) > wanted
+        above = distance(middle) > wanted
         low, high = np.where(above, middle, low), np.where(above, high, middle)
     return high
 
@@ -155,7 +158,7 @@ def settling_steps(
     limit, end = clock.tolerance if tolerance is None else tolerance, clock.steps if most is None else most
     if limit is None:
         raise InputError("dynamics.settle.tolerance: with null nothing settles; name the tolerance to predict for")
-    step, jacobian = linear_step(system, rest, clock, stream), system.jacobian(rest)
+    step, jacobian = linear_step(system, rest, clock, stream), jacobian_product(system, rest)
     deviation = (system.rest() if start is None else start) - rest
     samples = torch.full(rest.shape[:2], -1, dtype=torch.int64, device=rest.device)
     chips = samples[:, 0].clone()
