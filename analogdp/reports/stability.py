@@ -47,7 +47,7 @@ PANELS = (
         (Curve("loop_gain", "largest", BLUE), Curve("loop_gain_mean", "mean over samples", ORANGE)),
         1.0,
     ),
-    Panel("Growth per step", (Curve("growth", "slowest deviation", VERMILLION),), 1.0),
+    Panel("Growth per step", (Curve("growth", "leading mode", VERMILLION),), 1.0),
     Panel("Steps to settle", (Curve("steps_predicted", "predicted", GREEN), Curve("steps_taken", "taken", BLUE))),
 )
 COLUMNS = ("update", "chip", "approach", "converged", *(curve.column for panel in PANELS for curve in panel.curves))
@@ -99,6 +99,7 @@ def draw_stability(course: StabilityCourse) -> Figure:
     figure, axes = canvas(13.5, 3.6, len(PANELS))
     for axis, panel in zip(axes, PANELS, strict=True):
         _draw_panel(axis, panel, course)
+        axis.sharex(axes[0])
     figure.suptitle("Stability of inference")
     return figure
 
@@ -122,7 +123,11 @@ def _draw_panel(axis: Axes, panel: Panel, course: StabilityCourse) -> None:
 def stability_figure(course: StabilityCourse) -> go.Figure:
     """The same for the page."""
     figure = make_subplots(
-        rows=1, cols=len(PANELS), subplot_titles=[panel.title for panel in PANELS], horizontal_spacing=0.07
+        rows=1,
+        cols=len(PANELS),
+        subplot_titles=[panel.title for panel in PANELS],
+        horizontal_spacing=0.07,
+        shared_xaxes="all",
     )
     for place, panel in enumerate(PANELS, start=1):
         for curve in panel.curves:
@@ -172,7 +177,7 @@ def stability_section(course: StabilityCourse, place: str) -> str:
     many = " Thick lines are the worst of the chips, thin ones single chips." if len(course.chips) > 1 else ""
     text = (
         "The nudged network as it was at some updates, linearised where it is at rest for the first samples of the batch: the "
-        "loop gain g Λ, below 1 of which smooth networks are stable, and what the slowest deviation is multiplied by in a step "
+        "loop gain g Λ, below 1 of which smooth networks are stable, and what the leading mode is multiplied by in a step "
         "of the clock, stable below 1 (dotted). Steps are those of the slowest of these samples, as that growth predicts them "
         f"and as the simulation took them; a gap is one that did not settle.{many}"
     )

@@ -91,7 +91,7 @@ class Stability(Series):
 def described(row: Row) -> str:
     """A row in words."""
     moves = "grow" if row["growth"] > 1 else "shrink"
-    words = f"at update {row['update']}, chip {row['chip']}, loop gain {row['loop_gain']:.3g}, the slowest deviations"
+    words = f"at update {row['update']}, chip {row['chip']}, loop gain {row['loop_gain']:.3g}, small deviations"
     words += f" {moves} by a factor of {row['growth']:.3g} in a step"
     if not row["converged"]:
         words += " (eigenvalues did not converge)"

@@ -59,7 +59,7 @@ class StabilitySettings(SomeBatches):
     every: int = Field(default=100, ge=1, description="weight updates from one analysed batch to the next")
     samples: int = Field(default=8, ge=1, le=1000, description="only the first so many of a batch")
     warn: Ratio = Field(
-        default=0.8, gt=0, le=1, description="share of the way to where it settles no longer that calls for a warning"
+        default=0.8, gt=0, le=1, description="share of the way to where stability ends that calls for a warning"
     )
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
