@@ -40,6 +40,8 @@ REFUSED = "refused"
 KINDS = (*OUTCOMES, REFUSED)
 """What a point may be."""
 
+DIGITS = 10
+"""That cells have."""
 DOUBLE = 8
 """Bytes of a number in predictions."""
 
@@ -330,4 +332,9 @@ def _mean(values: Tensor) -> float | None:
 def _largest(values: Tensor) -> float | None:
     """The largest number of those that are finite."""
     finite = values[values.isfinite()]
-    return float(finite.max()) if finite.numel() else None
+    return _rounded(finite.max()) if finite.numel() else None
+
+
+def _rounded(value: Tensor) -> float:
+    """Logarithms and sums of many networks round differently in their last digits, depending on how many these are."""
+    return float(f"{float(value):.{DIGITS}g}")

@@ -131,7 +131,10 @@ def points(scenario: Scenario, x: Axis, y: Axis, networks: int = 1, fixed: Seque
         )
     if {x.path, y.path} & {"seed"} and networks > 1:
         raise InputError("seed is on an axis, where each value is a network; use one network for each point")
-    plain, whole = without_defaults(scenario), {path for path in (x.path, y.path) if _Number.find(scenario, path).whole}
+    plain, whole = (
+        _without_tolerance(scenario),
+        {path for path in (x.path, y.path) if _Number.find(scenario, path).whole},
+    )
     made = []
     for one in y.values:
         for other in x.values:
@@ -251,6 +254,16 @@ def _axis(number: _Number, values: Iterable[float], logarithmic: bool) -> Axis:
     if len(different) < 2:
         raise InputError(f"{number.path}: {len(different)} point; a diagram needs at least 2 along each axis")
     return Axis(number.path, tuple(different), number.symbol, logarithmic)
+
+
+def _without_tolerance(scenario: Scenario) -> dict[str, Any]:
+    """The scenario as plain data without its defaults; a tolerance that follows from beta goes on to do so."""
+    plain = without_defaults(scenario)
+    settle = plain["dynamics"].get("settle", {})
+    tolerance = settle.pop("tolerance", None)
+    if tolerance is not None and Scenario.model_validate(plain) != scenario:
+        settle["tolerance"] = tolerance
+    return plain
 
 
 def _networks(scenario: Scenario, count: int) -> tuple[Scenario, ...]:
