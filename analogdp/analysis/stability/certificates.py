@@ -18,17 +18,19 @@ import torch
 from torch import Tensor
 
 from analogdp.analysis.stability.linearisation import Linear, Linearisation
-from analogdp.analysis.stability.loops import loop_gain, output_closing
+from analogdp.analysis.stability.loops import loop_gain, output_closing, shares_slopes
 
 
 def proven_stable(linearisation: Linearisation) -> Tensor:
     """Whether the linearised network is stable for sure, flags ``(chips, batch)``; False says nothing.
 
-    For the differential equation, the synchronous map and sweeps, where time constants differ between layers at most.
+    For the differential equation, the synchronous map and sweeps. Never where time constants differ within a layer.
     """
-    differing = [response.transfer().difference_by_drive.abs().amax(-1) for response in linearisation.hidden]
-    alike = ~torch.stack(differing).any(0) & output_closing(linearisation).exact
-    return (alike & (loop_gain(linearisation) < 1)) | (small_gain(linearisation) < 1)
+    system = linearisation.system
+    each = [system.tau[..., place] for place in system.places]
+    together = torch.stack([(own == own[..., :1]).all() for own in each]).all()
+    alike = shares_slopes(linearisation) & output_closing(linearisation).exact
+    return together & ((alike & (loop_gain(linearisation) < 1)) | (small_gain(linearisation) < 1))
 
 
 def small_gain(linearisation: Linearisation) -> Tensor:
