@@ -51,6 +51,7 @@ def stability(
     data_dir: DataDirectory = None,
 ) -> None:
     """Draw where inference is stable in the plane of two settings, as simulated and as predicted."""
+    from analogdp.analysis.stability.diagram import refuse_unless_analysable
     from analogdp.analysis.stability.grid import parse_axis
     from analogdp.diagrams import PAGE, PICTURE, TABLE, run_scenario
     from analogdp.diagrams import stability as find_out
@@ -62,6 +63,7 @@ def stability(
         raise InputError(f"--at {at}: expected free or rest")
     use_data(data_dir)
     base = run_scenario(run, settings or ()) if run is not None else load_scenario(str(scenario), settings or ())
+    refuse_unless_analysable(base, samples)
     found = find_out(
         base,
         parse_axis(base, x, points),
