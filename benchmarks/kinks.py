@@ -24,7 +24,7 @@ from analogdp.scenario.variations import vary
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 BETAS = (0.1, 0.3, 1.0, 3.0)
-GAINS = (0.7, 1.0, 1.4, 2.0, 2.8)
+GAINS = (0.7, 1.0, 1.4, 2.0)
 MODELS = {"dp": {"output": "linearised"}, "dp_transposed": {}}
 CLOCKS = {"continuous": {"dt": "250 ns", "settle": {"at_most": "100 us"}}, "sweep": {}}
 """Time constants are 1 us by default; whoever observes sweeps makes at least 100."""
