@@ -66,7 +66,8 @@ class LoopEquation:
             terms, powers = torch.cat([self.own.unsqueeze(0), terms]), [1, *powers]
         common = reduce(gcd, powers)
         values = _inverse_roots([power // common for power in powers], terms)
-        turns = torch.exp(2j * torch.pi * torch.arange(common, device=values.device) / common)
+        angles = 2 * torch.pi / common * torch.arange(common, dtype=self.gain.dtype, device=values.device)
+        turns = torch.polar(torch.ones_like(angles), angles)
         roots: Tensor = values.unsqueeze(-1).pow(1 / common) * turns
         return roots.flatten(-2)
 

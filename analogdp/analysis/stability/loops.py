@@ -67,16 +67,26 @@ def shares_slopes(linearisation: Linearisation) -> Tensor:
     return flags
 
 
-def is_nilpotent(linearisation: Linearisation) -> Tensor:
-    """Where no push moves a mean, so that no loop is closed: all eigenvalues are zero, whatever the time constants.
+def is_nilpotent(linearisation: Linearisation, alike: bool = True) -> Tensor:
+    """Where no push moves a mean, so that no loop is closed: all eigenvalues are zero, those in time of lone neurons.
+
+    Args:
+        linearisation: of a nudged network.
+        alike: whether both compartments of a neuron have one time constant. If not, contributions to the mean that would cancel
+            do not, and each has to be zero: so it is in DP-transposed at alpha = 0 and 1.
 
     Returns:
         flags ``(chips, batch)``.
     """
-    flags = (output_closing(linearisation).own.abs() <= NEGLIGIBLE).all(-1).all(-1)
+    output = linearisation.output
+    by_mean = output.mean.unsqueeze(-1) * output.own.sum(1)
+    own = by_mean.sum(0, keepdim=True) if alike else by_mean
+    flags = (own.abs() <= NEGLIGIBLE * output.own.abs().amax().clamp_min(1.0)).all(-1).all(-1).all(0)
     for response in linearisation.hidden:
-        phi, kappa, _, chi = response.transfer()
-        flags = flags & (kappa.abs().amax(-1) <= NEGLIGIBLE * torch.maximum(phi.abs(), chi.abs()).amax(-1))
+        moved = response.mean * response.push
+        kappa = moved.sum(0, keepdim=True) if alike else moved
+        largest = torch.maximum(response.drive.abs(), response.push.abs()).amax(-1).amax(0)
+        flags = flags & (kappa.abs().amax(-1) <= NEGLIGIBLE * largest).all(0)
     return flags
 
 

@@ -121,7 +121,7 @@ def spectrum(
         way = "dense" if size <= DENSE_SIZE and systems * size**3 <= MOST_DENSE else "matrix_free"
         values, residuals = _dense(matrix) if way == "dense" else _arnoldi(matrix, directions)
     # What no loop reaches decays by itself; eigenvalues that are zero many times over would be found only roughly.
-    calm = is_nilpotent(near).unsqueeze(-1)
+    calm = is_nilpotent(near, isinstance(clock, Sweep | Poisson) or _compartments_alike(system)).unsqueeze(-1)
     values, residuals = torch.where(calm, matrix.alone, values), residuals.masked_fill(calm, 0.0)
     growths = torch.from_numpy(matrix.growth(values.cpu().numpy())).to(state.device)
     growths, order = growths.sort(-1, descending=True)
@@ -140,6 +140,11 @@ def _from_loops(near: Linearisation, clock: Clock | None) -> Tensor:
 def _moves_alike(system: System, clock: Clock | None) -> bool:
     """Whether the time constants do not matter, or are all equal."""
     return isinstance(clock, Sweep | Poisson) or bool((system.tau == system.tau.flatten()[0]).all())
+
+
+def _compartments_alike(system: System) -> bool:
+    """Whether both compartments of every neuron have one time constant."""
+    return all(bool((plus == minus).all()) for plus, minus in system.layers(system.tau))
 
 
 def _matrix(system: System, state: Tensor, clock: Clock | None) -> _Linear:
