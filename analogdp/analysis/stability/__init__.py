@@ -1,7 +1,10 @@
 """The stability of asymmetric nudging: fixed points, Jacobians, loops, and what follows from them."""
 
+from analogdp.analysis.stability.certificates import proven_stable, small_gain
+from analogdp.analysis.stability.critical import Boundary, critical_alpha, critical_beta
 from analogdp.analysis.stability.fixed_point import FixedPoint, fixed_point, free_state
 from analogdp.analysis.stability.gammas import GammaSpread, gamma_spread, gammas, output_strength
+from analogdp.analysis.stability.kinks import Settled, settled_fractions
 from analogdp.analysis.stability.linearisation import Linearisation, linearise
 from analogdp.analysis.stability.loops import largest_loop, linear_errors, loop_gain, loop_operators
 from analogdp.analysis.stability.motion import linear_step
@@ -26,12 +29,14 @@ from analogdp.analysis.stability.transients import (
 
 __all__ = [
     "Amplification",
+    "Boundary",
     "DrawnGrowth",
     "FixedPoint",
     "GammaSpread",
     "Growth",
     "Linearisation",
     "Prediction",
+    "Settled",
     "SettlingSteps",
     "Spectrum",
     "System",
@@ -39,6 +44,8 @@ __all__ = [
     "amplification",
     "asymptotic_steps",
     "chain_settling_time",
+    "critical_alpha",
+    "critical_beta",
     "expected_growth",
     "fixed_point",
     "found_amplification",
@@ -56,6 +63,9 @@ __all__ = [
     "numerical_abscissa",
     "output_strength",
     "predict",
+    "proven_stable",
+    "settled_fractions",
     "settling_steps",
+    "small_gain",
     "spectrum",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -57,6 +57,7 @@ class Boundary:
         searched: the last value of the search.
         eigenvalue: the leading one just before ``value``, complex: of d target / d state (1 where stability is lost; neurons with
             unequal time constants as if they had the shortest), of sweeps their multiplier.
+        converged: whether it is one for sure: those of large networks are found by iterations.
         lost: whether the state at rest itself ends at ``value``: it meets an unstable one, or runs to infinity.
         turns: whether a pair of complex eigenvalues crosses: deviations circle.
         frequency: at which they do, in 1/s for ``ode``, else per step or sweep (1/2: they alternate).
@@ -66,6 +67,7 @@ class Boundary:
     certified: Tensor
     searched: Tensor
     eigenvalue: Tensor
+    converged: Tensor
     lost: Tensor
     turns: Tensor
     frequency: Tensor
@@ -149,7 +151,8 @@ def _boundary(
     end = _follow(system, move, lambda state: spectrum(system, state, clock).growth < 1)
     certified = _follow(system, move, lambda state: proven_stable(linearise(system, state)))
     move(end.place)
-    leading = spectrum(system, end.state, clock).leading
+    modes = spectrum(system, end.state, clock)
+    leading = modes.leading
     angle = (leading.imag if clock is None else leading.angle()).abs()
     left = end.beyond.isfinite()
     rate = 1 / float(system.tau.min()) if clock is None else 1.0
@@ -158,6 +161,7 @@ def _boundary(
         certified=value(certified.place).where(certified.beyond > 0, 0.0),
         searched=value(torch.ones_like(end.place)),
         eigenvalue=leading,
+        converged=modes.certain,
         lost=end.lost,
         turns=left & (angle > TURNING),
         frequency=(angle * rate / (2 * math.pi)).where(left & (angle > TURNING), 0.0),
@@ -170,6 +174,8 @@ def _clock(system: System, dynamics: Dynamics) -> Clock | None:
         return None
     if dynamics == "sweep":
         return Sweep()
+    if dynamics != "map":
+        raise InputError(f"dynamics: unknown value {dynamics!r}; known: {', '.join(get_args(Dynamics))}")
     # All of the way to the targets at once.
     return Continuous(ExponentialEuler, LONG * float(system.tau.max()), 1)
 
@@ -269,6 +275,6 @@ def _largest_gains(system: System) -> tuple[Tensor, Tensor]:
 def _nominal_alpha(system: System) -> Tensor | float:
     mixes = [neuron.mix for neuron in system.network.neurons if isinstance(neuron, Dyadic)]
     first = mixes[0]
-    if all(isinstance(mix, Tensor) and mix.shape[-1] > 1 for mix in mixes):
+    if any(isinstance(mix, Tensor) and mix.shape[-1] > 1 for mix in mixes):
         raise InputError("alpha: neurons with mismatch of mixing do not show what they were built with; say it")
     return first

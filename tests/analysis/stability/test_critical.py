@@ -148,3 +148,8 @@ def test_alpha_is_refused_where_it_is_not_known_or_nudging_too_strong(make_case)
         critical_alpha(network, inputs, labels, 0.5, 0.0)
     with pytest.raises(InputError, match=r"beta: 2\.5 is too strong"):
         critical_alpha(network, inputs, labels, 2.5, 0.0, alpha=0.5)
+
+
+def test_unknown_dynamics_are_refused(make_case):
+    with pytest.raises(InputError, match="known: ode, map, sweep"):
+        critical_beta(*make_case(), "sweeps")
