@@ -38,8 +38,9 @@ class Prediction:
         growth: what it is multiplied by in a step of the clock, in modulus.
         stable: whether that is below 1.
         converged: whether the eigenvalue is.
-        steps: to settle, float64, estimated from the growth alone
-            (:func:`~analogdp.analysis.stability.settling.asymptotic_steps`); inf if unstable, NaN without a tolerance.
+        steps: to settle, float64, estimated from the growth and from how far the nudged state is from the free one (at the free
+            state: how far a first nudge moves it), :func:`~analogdp.analysis.stability.settling.asymptotic_steps`; inf if
+            unstable, NaN without a tolerance.
         at_rest: whether the network was linearised where the nudged network is at rest, rather than at the free state.
         way: how eigenvalues were found.
         ignored: settings of the clock that were left out of account, as paths of a scenario.
@@ -84,12 +85,13 @@ def predict(
         InputError: the neurons are no dyads, or the clock cannot be linearised.
     """
     system = System(network, inputs, labels, beta)
-    state = free_state(system)
-    at_rest = torch.zeros(state.shape[:2], dtype=torch.bool, device=state.device)
+    free = state = free_state(system)
+    at_rest, error = torch.zeros(free.shape[:2], dtype=torch.bool, device=free.device), system.residual(free)
     if at == "rest":
-        found = fixed_point(system, state)
+        found = fixed_point(system, free)
         at_rest = found.found
-        state = torch.where(at_rest.unsqueeze(-1), found.state, state)
+        state = torch.where(at_rest.unsqueeze(-1), found.state, free)
+        error = torch.where(at_rest, (state - free).abs().amax(-1), error)
     near = linearise(system, state)
     gain, modes = loop_gain(near), spectrum(system, state, clock, linearisation=near)
     applies = shares_slopes(near) & output_closing(near).exact & _one_tau_each(system, clock)
@@ -101,7 +103,7 @@ def predict(
         growth=modes.growth,
         stable=stable,
         converged=modes.certain,
-        steps=_steps(system, clock, modes.growth, clock.tolerance if tolerance is None else tolerance),
+        steps=_steps(system, clock, modes.growth, error, clock.tolerance if tolerance is None else tolerance),
         at_rest=at_rest,
         way=modes.way,
         ignored=_ignored(clock),
@@ -116,11 +118,14 @@ def _one_tau_each(system: System, clock: Clock) -> bool:
     return all(bool((layer == layer[..., :1]).all()) for layer in layers)
 
 
-def _steps(system: System, clock: Clock, growth: Tensor, tolerance: float | Tensor | None) -> Tensor:
+def _steps(system: System, clock: Clock, growth: Tensor, error: Tensor, tolerance: float | Tensor | None) -> Tensor:
     if tolerance is None:
         return torch.full_like(growth, math.nan)
     tau = 0.0 if clock.timestep is None else float(system.tau.max())
-    return asymptotic_steps(growth, tolerance, stages(system.network), **_pace(clock, tau, len(system.widths)))
+    size = torch.maximum(error, torch.as_tensor(tolerance, dtype=error.dtype, device=error.device))
+    return asymptotic_steps(
+        growth, tolerance, stages(system.network), error=size, **_pace(clock, tau, len(system.widths))
+    )
 
 
 def _pace(clock: Clock, tau: float, layers: int) -> dict[str, float]:
