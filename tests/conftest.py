@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 
@@ -46,9 +47,12 @@ class Blobs:
 def pytest_configure() -> None:
     """One thread, here and in processes that tests start: as many tests run side by side as the machine has cores.
 
-    Reductions round differently with other numbers of threads; bit-exact tests need a fixed one.
+    Reductions round differently with other numbers of threads; bit-exact tests need a fixed one. How long an example takes
+    depends on the neighbours.
     """
     torch.set_num_threads(1)
+    hypothesis.settings.register_profile("side by side", deadline=None)
+    hypothesis.settings.load_profile("side by side")
     os.environ["OMP_NUM_THREADS"] = "1"
 
 

@@ -279,10 +279,15 @@ def test_any_text_and_number_survives_dumping(description, tau, alpha):
     assert Scenario.model_validate(data) == scenario
 
 
+@pytest.fixture(scope="module")
+def schema():
+    return jsonschema.Draft202012Validator(json_schema())
+
+
 @pytest.mark.parametrize("name", library.names("scenarios"))
-def test_every_shipped_scenario_loads_and_fits_the_json_schema(name):
+def test_every_shipped_scenario_loads_and_fits_the_json_schema(name, schema):
     assert load_scenario(name).description
-    jsonschema.validate(read_yaml(library.find("scenarios", name)).data, json_schema())
+    schema.validate(read_yaml(library.find("scenarios", name)).data)
 
 
 def test_the_json_schema_is_one():
@@ -292,10 +297,9 @@ def test_the_json_schema_is_one():
 @pytest.mark.parametrize(
     "text", [FULL, "name: x", "synapse: crossbar", "synapse: {model: crossbar, device: capacitor}"]
 )
-def test_the_json_schema_takes_what_loads(write, text):
-    schema = json_schema()
-    jsonschema.validate(parse_yaml(text, "a.yaml").data, schema)
-    jsonschema.validate(parse_yaml(dump_scenario(load_scenario(write(text))), "b.yaml").data, schema)
+def test_the_json_schema_takes_what_loads(write, text, schema):
+    schema.validate(parse_yaml(text, "a.yaml").data)
+    schema.validate(parse_yaml(dump_scenario(load_scenario(write(text))), "b.yaml").data)
 
 
 @pytest.mark.parametrize(
@@ -310,9 +314,9 @@ def test_the_json_schema_takes_what_loads(write, text):
         "neuron: relu",
     ],
 )
-def test_the_json_schema_refuses_what_does_not_load(line):
+def test_the_json_schema_refuses_what_does_not_load(line, schema):
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(parse_yaml(line, "a.yaml").data, json_schema())
+        schema.validate(parse_yaml(line, "a.yaml").data)
 
 
 def test_a_path_object_is_a_path(write):
