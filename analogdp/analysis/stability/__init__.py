@@ -1,6 +1,7 @@
 """The stability of asymmetric nudging: fixed points, Jacobians, loops, and what follows from them."""
 
 from analogdp.analysis.stability.certificates import proven_stable, small_gain
+from analogdp.analysis.stability.characteristic import CharacteristicFunction, LoopEquation, loop_equation
 from analogdp.analysis.stability.critical import Boundary, critical_alpha, critical_beta
 from analogdp.analysis.stability.fixed_point import FixedPoint, fixed_point, free_state
 from analogdp.analysis.stability.gammas import GammaSpread, gamma_spread, gammas, output_strength
@@ -30,11 +31,13 @@ from analogdp.analysis.stability.transients import (
 __all__ = [
     "Amplification",
     "Boundary",
+    "CharacteristicFunction",
     "DrawnGrowth",
     "FixedPoint",
     "GammaSpread",
     "Growth",
     "Linearisation",
+    "LoopEquation",
     "Prediction",
     "Settled",
     "SettlingSteps",
@@ -57,6 +60,7 @@ __all__ = [
     "linear_errors",
     "linear_step",
     "linearise",
+    "loop_equation",
     "loop_gain",
     "loop_operators",
     "mean_square_growth",

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from analogdp import registry
-from analogdp.analysis.stability import linearise
+from analogdp.analysis.stability import contours, linearise
 from analogdp.analysis.stability.characteristic import CharacteristicFunction, loop_equation
 from analogdp.analysis.stability.contours import Rectangle, count_zeros, rightmost_zero
 from analogdp.dynamics import Continuous, Simulation
@@ -166,6 +166,11 @@ def test_the_rightmost_zero_is_found_and_its_absence_too():
     assert found.certain
     assert found.value == pytest.approx(1 + 1j)
     assert rightmost_zero(polynomial(-1), Rectangle(0, 2, -2, 2), 1e-2).value is None
+
+
+def test_a_root_whose_contours_were_not_followed_to_the_end_is_not_certain(monkeypatch):
+    monkeypatch.setattr(contours, "MOST_POINTS", 10)
+    assert not rightmost_zero(polynomial(0.5, 1 + 1j, 1 - 1j), Rectangle(0, 2, -2, 2), 1e-2).certain
 
 
 def test_a_contour_through_a_zero_is_not_certain():
