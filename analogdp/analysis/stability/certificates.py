@@ -40,6 +40,8 @@ def small_gain(linearisation: Linearisation) -> Tensor:
     # Outputs that follow their own mean go round among themselves, and make so much of it at most.
     kept = torch.linalg.matrix_norm(closing.own, 2)
     amplified = (1 / (1 - kept)).where(kept < 1, torch.inf) if closing.exact else torch.full_like(kept, torch.inf)
+    if not transfers:
+        return torch.zeros_like(kept).where(amplified.isfinite(), torch.inf)
     through = closing.through if closing.at_mean else torch.ones_like(like)
     turns = [*(own.difference_by_drive for own in transfers), amplified.unsqueeze(-1) * through]
     phis, chis = [own.mean_by_drive for own in transfers], [own.difference_by_push for own in transfers]

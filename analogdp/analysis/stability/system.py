@@ -90,7 +90,7 @@ class System:
         """The product of a vector with d target / d state at a state, by autograd through :meth:`targets`."""
         at = state.detach().clone().requires_grad_()
         with torch.enable_grad():
-            targets = self.targets(at)
+            targets = self._dependent(at)
             probe = torch.zeros_like(targets, requires_grad=True)
             # Linear in the probe, so that its derivative by the probe is the transposed of a transposed.
             (back,) = torch.autograd.grad(targets, at, probe, create_graph=True)
@@ -107,8 +107,12 @@ class System:
         units = torch.eye(self.size, dtype=state.dtype, device=state.device)
         rows = units.reshape(self.size, 1, 1, self.size).expand(self.size, *state.shape)
         with torch.enable_grad():
-            (matrix,) = torch.autograd.grad(self.targets(at), at, rows, is_grads_batched=True)
+            (matrix,) = torch.autograd.grad(self._dependent(at), at, rows, is_grads_batched=True)
         return matrix.movedim(0, -2)
+
+    def _dependent(self, state: Tensor) -> Tensor:
+        """Targets that autograd takes for functions of the state, as those of outputs without hidden layers may not be."""
+        return self.targets(state) + 0 * state
 
     def _time_constants(self) -> Tensor:
         like = self.network.synapses[0].weights

@@ -38,7 +38,7 @@ def proximal_strength(alpha, beta):
     return beta / ((1 + alpha * beta) * (1 - (1 - alpha) * beta))
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.25, 0.55, 1.0])
+@pytest.mark.parametrize("alpha", [0.0, 0.55, 1.0])
 def test_sweeps_of_a_linear_network_lose_stability_where_g_lambda_is_one(make_case, alpha):
     """At every alpha, and below 1/2 everything else does, too; to 1e-4, as precise as the search is."""
     network, inputs, labels = make_case(neuron={"model": "dp", "alpha": alpha, "activation": "identity"})
@@ -70,16 +70,18 @@ def test_the_loss_of_stability_is_told_by_kind_and_frequency(make_case):
     np.testing.assert_allclose(alternating.frequency, 0.5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("dynamics", ["ode", "map", "sweep"])
-def test_transposed_nudging_at_alpha_0_and_1_is_stable_as_far_as_one_looks(make_case, dynamics):
-    for alpha in (0.0, 1.0):
-        network, inputs, labels = make_case(neuron={"model": "dp_transposed", "alpha": alpha, "activation": "tanh"})
-        found = critical_beta(network, inputs, labels, dynamics)
-        assert found.value.isinf().all()
-        assert not found.crosses.any()
-        assert (found.searched > 99).all()
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_transposed_nudging_at_alpha_0_and_1_is_stable_as_far_as_one_looks(make_case, alpha):
+    """Proven for all dynamics, as no loop is closed."""
+    network, inputs, labels = make_case(neuron={"model": "dp_transposed", "alpha": alpha, "activation": "tanh"})
+    found = critical_beta(network, inputs, labels, "map")
+    assert not found.crosses.any()
+    assert found.value.isinf().all()
+    assert (found.certified == found.searched).all()
+    assert (found.searched > 99).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("alpha", "dynamics"), [(0.1, "sweep"), (0.9, "map")])
 def test_a_curved_network_is_stable_just_below_its_boundary_and_not_just_above(make_case, alpha, dynamics):
     """By numpy, from the Jacobian of the simulator's targets at the fixed point, on either side by 0.1 %."""
@@ -121,6 +123,7 @@ def test_the_critical_alpha_of_linear_sweeps_solves_g_lambda_one(make_case, end)
     np.testing.assert_allclose(found.certified, found.value, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_critical_beta_at_the_critical_alpha_is_the_beta_it_was_sought_at(make_case):
     """For a curved network with mismatch on several chips, whose nominal alpha is said."""
     sections = {"mismatch": {"push": 0.02, "mixing": 0.02}, "chips": 2}
@@ -137,7 +140,7 @@ def test_a_critical_beta_at_the_critical_alpha_is_the_beta_it_was_sought_at(make
 
 def test_the_search_for_alpha_ends_where_proximal_outputs_have_no_solution(make_case):
     """(1 - alpha) beta < 1."""
-    network, inputs, labels = make_case(gain=0.1, neuron={"model": "dp", "alpha": 0.5, "beta": 1.6})
+    network, inputs, labels = make_case((5, 3), 0.1, neuron={"model": "dp", "alpha": 0.5, "beta": 1.6})
     found = critical_alpha(network, inputs, labels, 1.6, 0.0)
     np.testing.assert_allclose(found.searched, 1 - 1 / 1.6, atol=1e-5)
 
@@ -148,6 +151,13 @@ def test_alpha_is_refused_where_it_is_not_known_or_nudging_too_strong(make_case)
         critical_alpha(network, inputs, labels, 0.5, 0.0)
     with pytest.raises(InputError, match=r"beta: 2\.5 is too strong"):
         critical_alpha(network, inputs, labels, 2.5, 0.0, alpha=0.5)
+
+
+def test_outputs_alone_are_stable_at_any_nudging(make_case):
+    network, inputs, labels = make_case((5, 3), neuron={"model": "dp", "alpha": 0.2})
+    found = critical_beta(network, inputs, labels)
+    assert not found.crosses.any()
+    assert (found.certified == found.searched).all()
 
 
 def test_unknown_dynamics_are_refused(make_case):
