@@ -2,12 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint types install clean
+.PHONY: quickstart test coverage lint types install clean
 
 quickstart: install
 	$(BIN)/analogdp run scenarios/quickstart.yaml
 
 test: install
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
+coverage: install
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal --cov --cov-report=term
 
 lint: install
