@@ -1,10 +1,10 @@
 """How many random ReLU networks settle as gain and nudging grow: DP and DP-transposed at five asymmetries.
 
-    python benchmarks/kinks.py [--networks 1000] [--out notebooks/data/kinks.csv]
+    nice -n 19 python benchmarks/kinks.py --networks 1000 --out notebooks/data/kinks.csv
 
-prints a Markdown table for each clock, in percent; the CSV file has all numbers, with Wilson's 95 % intervals. Networks are
-64-16-16-16-10 with weights N(0, gain^2 / fan_in), standard normal inputs, and the gradient at the outputs for both models (so
-that beta means the same); continuous time is followed for 100 tau. The last line is JSON: what it took.
+takes five minutes of one core and prints a Markdown table for each clock, in percent; the CSV file has all numbers, with Wilson's
+95 % intervals. Networks are 64-16-16-16-10 with weights N(0, gain^2 / fan_in), standard normal inputs, and the gradient at the
+outputs for both models (so that beta means the same); continuous time is followed for 100 tau. The last line is JSON: what it took.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main() -> None:
         print(table(clock, found[clock]), end="\n\n", flush=True)
     if options.out:
         with options.out.open("w", newline="") as file:
-            writer = csv.writer(file)
+            writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["clock", *(field.name for field in fields(Settled))])
             for clock, rows in found.items():
                 writer.writerows([clock, *asdict(row).values()] for row in rows)
