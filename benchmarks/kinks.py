@@ -4,7 +4,7 @@
 
 takes five minutes of one core and prints a Markdown table for each clock, in percent; the CSV file has all numbers, with Wilson's
 95 % intervals. Networks are 64-16-16-16-10 with weights N(0, gain^2 / fan_in), standard normal inputs, and the gradient at the
-outputs for both models (so that beta means the same); continuous time is followed for 100 tau. The last line is JSON: what it took.
+outputs for both models (so that beta means the same); continuous time is followed for 100 tau. The last line is JSON: its cost.
 """
 
 from __future__ import annotations
