@@ -1,4 +1,4 @@
-"""What becomes of presented samples in the simulator itself: settled, approaching, oscillating or diverged.
+"""What becomes of presented samples in the simulator itself: settled, approaching, oscillating or diverged, if it can be told.
 
 Clock, steps, delays, mismatch and number type are those of the simulation. A sample that leaves the bounds stops nobody: others
 go on beside it. Its distance from rest is followed; where something fluctuates in time no distance from rest ever vanishes, and
@@ -15,22 +15,24 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from analogdp.dynamics import Clock, Simulation
+from analogdp.dynamics import Clock, Poisson, Simulation
 from analogdp.dynamics.divergence import LARGEST_STATE
 from analogdp.dynamics.timed import TOLERANCE_PER_BETA
 from analogdp.network import Network
 from analogdp.scenario.noise import NoiseSettings
 from analogdp.streams import Stream
 
-Outcome = Literal["settled", "approaching", "oscillating", "diverged"]
+Outcome = Literal["settled", "approaching", "oscillating", "diverged", "undecided"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-"""In their order, which is that of their numbers: the first two are stable, the others are not."""
+"""In their order, which is that of their numbers: the first two are stable, the next two are not, of the last nobody knows."""
 
 LEAST_SWEEPS = 100
 """Of clocks without a time, whose own limit is often a single sweep: from a few nobody could tell what grows."""
 MOST_LOOKS = 200
 """At the state of one presentation: bounds the memory of what is seen."""
 FEWEST_LOOKS = 16
+LOOKS_OF_A_TREND = 3
+"""Two are on a line in any case."""
 MOVED = 0.1
 """Standard deviation of what a twin's start is moved by: about what nudging moves, where rates are of order 1."""
 CLEAR = 0.02
@@ -46,7 +48,8 @@ class Outcomes:
     Attributes:
         kind: numbers of :data:`OUTCOMES`, int64. *Settled*: within the tolerance, and staying there to the end. *Approaching*:
             not there yet, but coming nearer. *Oscillating*: bounded, not coming nearer. *Diverged*: left the bounds of the
-            simulator, or was still moving away steadily at the end.
+            simulator, or was still moving away steadily at the end. *Undecided*: none of these, because it was seen too few
+            times in the second half of the time, or for too short for nudging to go up and down the layers.
         steps: after which a settled sample stayed within the tolerance, int64; -1 for others.
         growth: of the logarithm of the distance in one step, in the second half of the time; NaN where there was nothing left to
             see, or nothing finite.
@@ -62,8 +65,13 @@ class Outcomes:
 
     @property
     def stable(self) -> Tensor:
-        """Whether a sample settled or would with more time, ``(chips, batch)``."""
+        """Whether a sample settled or would with more time, ``(chips, batch)``; only where :attr:`decided`."""
         return self.kind <= OUTCOMES.index("approaching")
+
+    @property
+    def decided(self) -> Tensor:
+        """Whether it is known what became of a sample, ``(chips, batch)``."""
+        return self.kind != OUTCOMES.index("undecided")
 
 
 def observe(
@@ -105,10 +113,17 @@ def observe(
     distances, moments, extent = _watched(together, steps, _interval(clock, steps))
     if tolerance is None:
         tolerance = clock.tolerance or TOLERANCE_PER_BETA * _per_chip(beta)
-    return judge(distances, moments, extent, tolerance, simulation.patience)
+    return judge(distances, moments, extent, tolerance, simulation.patience, _round_trip(network, clock))
 
 
-def judge(distances: Tensor, moments: Tensor, extent: Tensor, tolerance: float | Tensor, patience: int = 0) -> Outcomes:
+def judge(
+    distances: Tensor,
+    moments: Tensor,
+    extent: Tensor,
+    tolerance: float | Tensor,
+    patience: int = 0,
+    least: float | Tensor = 0.0,
+) -> Outcomes:
     """What became of samples, from how far they were from where they should be.
 
     Args:
@@ -117,6 +132,7 @@ def judge(distances: Tensor, moments: Tensor, extent: Tensor, tolerance: float |
         extent: the largest number in any state of a sample, ``(chips, batch)``; not finite where one was not.
         tolerance: a number or ``(chips, 1)``.
         patience: steps for which a sample has to stay within it.
+        least: steps from which on a sample without a clear trend counts as oscillating, a number or ``(chips, 1)``.
     """
     near = distances < tolerance
     # Looks at the end of which all were near; a sample has settled at the first of them.
@@ -132,12 +148,27 @@ def judge(distances: Tensor, moments: Tensor, extent: Tensor, tolerance: float |
     # What saturates has grown, but does not any longer.
     growing = clear & (growth > 0) & ~(late < growth / 2) & (distances[-1] > floor)
     settled = bounded & (staying > 0) & (since <= moments[-1] - patience) & ~growing
-    kind = torch.full_like(since, OUTCOMES.index("oscillating"))
+    kind = torch.full_like(since, OUTCOMES.index("undecided"))
+    kind[growth.isfinite() & (moments[-1] >= least)] = OUTCOMES.index("oscillating")
     kind[clear & (growth < 0)] = OUTCOMES.index("approaching")
     kind[settled] = OUTCOMES.index("settled")
     kind[growing | ~bounded] = OUTCOMES.index("diverged")
     steps = torch.where(settled, since, -1)
     return Outcomes(kind, steps, growth.masked_fill(~bounded, torch.nan), distances[-1], int(moments[-1]))
+
+
+def _round_trip(network: Network, clock: Clock) -> float | Tensor:
+    """Steps in which the slowest neuron of every layer follows on the way up and down, ``(chips, 1)``; 0 without a time."""
+    if clock.timestep is None:
+        return 0.0
+    if isinstance(clock, Poisson):
+        return 2 * len(network.layers) / (clock.rate * clock.share * clock.timestep)
+    like = network.synapses[0].weights
+    slowest = like.new_zeros(network.chips)
+    for layer in network.layers:
+        tau = torch.as_tensor(layer.tau, dtype=like.dtype, device=like.device)
+        slowest = torch.maximum(slowest, tau.amax(dim=(0, 2, 3)) if tau.dim() else tau)
+    return (2 * len(network.layers) * slowest / clock.timestep).unsqueeze(1)
 
 
 def _interval(clock: Clock, steps: int) -> int:
@@ -180,8 +211,7 @@ def _trend(distances: Tensor, moments: Tensor, floor: Tensor, start: int) -> tup
     time = time - (weight * time).sum(0) / looks
     slope = (weight * time * logarithm).sum(0) / (weight * time**2).sum(0)
     left = (weight * (logarithm - mean - slope * time) ** 2).sum(0) / looks
-    # Two looks are on a line in any case.
-    return slope.masked_fill(looks < 3, torch.nan), left.sqrt()
+    return slope.masked_fill(looks < LOOKS_OF_A_TREND, torch.nan), left.sqrt()
 
 
 def _per_chip(beta: float | Tensor) -> float | Tensor:

@@ -168,3 +168,31 @@ def test_who_is_near_only_because_messages_have_not_arrived_has_not_settled():
 def test_numbers_beyond_the_bounds_are_a_divergence(extent):
     distances = torch.exp(-TIME.double() / 10).view(-1, 1, 1)
     assert named(judge(distances, TIME, torch.full((1, 1), extent), 1e-3).kind) == {"diverged"}
+
+
+@pytest.mark.parametrize("course", COURSES)
+def test_of_few_looks_only_what_has_settled_or_left_the_bounds_is_known(course):
+    distances, few = COURSES[course](TIME[:4].double()).view(-1, 1, 1), TIME[:4]
+    assert named(judge(distances, few, torch.ones(1, 1), 1e-3).kind) == {"undecided"}
+    assert named(judge(distances, few, torch.ones(1, 1), 10.0).kind) == {"settled"}
+    assert named(judge(distances, few, torch.full((1, 1), math.inf), 1e-3).kind) == {"diverged"}
+
+
+@pytest.mark.parametrize("outcome", COURSES)
+def test_in_too_short_a_time_there_has_to_be_a_trend(outcome):
+    distances = COURSES[outcome](TIME.double()).view(-1, 1, 1)
+    found = judge(distances, TIME, torch.ones(1, 1), 1e-3, least=torch.tensor([[100.0]]))
+    assert named(found.kind) == {"undecided" if outcome == "oscillating" else outcome}
+    assert bool(found.decided.all()) == (outcome != "oscillating")
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.2])
+def test_neurons_too_slow_for_the_time_leave_their_fate_open_and_each_chip_its_own(make_scenario, make_network, tau):
+    sections = {"neuron": {"model": "dp", "alpha": 0.3, "tau": 1.0}, "chips": 3, "mismatch": {"tau": tau}}
+    dynamics = {"dt": "0.2 us", "settle": {"at_most": "60 us"}}
+    scenario = make_scenario(LAYERS, dynamics=dynamics, **sections)
+    clock = registry.clocks.get("continuous").build(scenario.dynamics)
+    network = make_network(LAYERS, dynamics=dynamics, **sections)
+    inputs, labels = torch.ones(1, 2, 16, dtype=torch.float64), torch.ones(1, 2, 6, dtype=torch.float64)
+    found = observe(network, clock, inputs, labels, 0.5, Stream(1, "fate", range(3), dtype=torch.float64))
+    assert named(found.kind) == {"undecided"}
