@@ -56,8 +56,8 @@ class Cell:
 
     Attributes:
         x, y: values of the two settings, SI.
-        outcome: what became of most samples; of the worse where equally many.
-        settled, approaching, oscillating, diverged: shares of the samples, see
+        outcome: what became of most samples; the later of :data:`KINDS` where equally many.
+        settled, approaching, oscillating, diverged, undecided: shares of the samples, see
             :class:`~analogdp.analysis.stability.outcomes.Outcomes`.
         steps: to settle, mean over the samples that did.
         growth: by which a distance is multiplied in a step, in the second half of the time: that of the fastest sample.
@@ -65,8 +65,13 @@ class Cell:
         predicted_growth: by which deviations are multiplied in a step, of the fastest sample.
         predicted_stable: share of the samples.
         predicted_steps: mean over the samples that settled and are predicted to.
-        certified: share of the samples that g Lambda < 1 vouches for.
-        agreement: share of the samples of which theory says rightly whether they are stable.
+        certified: share of the samples that g Lambda < 1 vouches for, of the linearised network and near rest; None where
+            nothing can be vouched for, as none was linearised at rest and the network is not linear.
+        agreement: of which share theory says rightly whether they are stable: of the samples whose fate is decided and whose
+            eigenvalue has converged; None without any.
+        linearised_at_rest: share of the samples; others are linearised at the free state.
+        converged: share of the samples whose leading eigenvalue is.
+        way: how eigenvalues were found, see :class:`~analogdp.analysis.stability.spectrum.Spectrum`; several with commas.
         reason: why the point is refused, or has no prediction; or empty.
     """
 
@@ -77,6 +82,7 @@ class Cell:
     approaching: float | None = None
     oscillating: float | None = None
     diverged: float | None = None
+    undecided: float | None = None
     steps: float | None = None
     growth: float | None = None
     loop_gain: float | None = None
@@ -85,6 +91,9 @@ class Cell:
     predicted_steps: float | None = None
     certified: float | None = None
     agreement: float | None = None
+    linearised_at_rest: float | None = None
+    converged: float | None = None
+    way: str | None = None
     reason: str = ""
 
 
@@ -297,7 +306,7 @@ def _cell(point: Point, fates: Sequence[_Fate]) -> Cell:
         return Cell(point.x, point.y, REFUSED, reason=refused)
     kind = torch.cat([own.kind.flatten() for own in observed])
     counts = kind.bincount(minlength=len(OUTCOMES)).tolist()
-    settled = kind == 0
+    settled = kind == OUTCOMES.index("settled")
     steps, growth = (torch.cat([getattr(own, name).flatten() for own in observed]) for name in ("steps", "growth"))
     cell = Cell(
         point.x,
@@ -311,17 +320,21 @@ def _cell(point: Point, fates: Sequence[_Fate]) -> Cell:
     predicted = [fate.prediction for fate in fates if fate.prediction is not None]
     if len(predicted) < len(observed):
         return cell
-    names = ("loop_gain", "growth", "stable", "steps", "certificate")
+    names = ("loop_gain", "growth", "stable", "steps", "certificate", "converged", "at_rest")
     theory = {name: torch.cat([getattr(own, name).flatten() for own in predicted]) for name in names}
-    stable = torch.cat([own.stable.flatten() for own in observed])
+    stable, decided = (torch.cat([getattr(own, name).flatten() for own in observed]) for name in ("stable", "decided"))
+    certificate, at_rest = theory["certificate"], theory["at_rest"]
     return replace(
         cell,
         loop_gain=_largest(theory["loop_gain"]),
         predicted_growth=_largest(theory["growth"]),
         predicted_stable=_mean(theory["stable"]),
         predicted_steps=_mean(theory["steps"][settled & theory["steps"].isfinite()]),
-        certified=_mean(theory["certificate"]),
-        agreement=_mean(theory["stable"] == stable),
+        certified=_mean(certificate) if bool((certificate | at_rest).any()) else None,
+        agreement=_mean((theory["stable"] == stable)[decided & theory["converged"]]),
+        linearised_at_rest=_mean(at_rest),
+        converged=_mean(theory["converged"]),
+        way=", ".join(sorted({own.way for own in predicted})),
     )
 
 

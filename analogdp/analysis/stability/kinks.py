@@ -40,7 +40,7 @@ class Settled:
         settled: the fraction that did.
         low, high: Wilson's interval of 95 % around it.
         diverged: the fraction that left the bounds; the rest oscillated, or was still on the move.
-        certified: the fraction with a loop gain g Lambda < 1 at the free state.
+        loops_below_one: the fraction with g Lambda < 1 at the free state, which proves nothing where kinks are crossed.
         predicted: the fraction that is stable there by its leading eigenvalue.
     """
 
@@ -53,7 +53,7 @@ class Settled:
     low: float
     high: float
     diverged: float
-    certified: float
+    loops_below_one: float
     predicted: float
 
 
@@ -76,7 +76,7 @@ def settled_fractions(scenarios: Iterable[Scenario], networks: int) -> Iterator[
         counts = sum(_counted(scenario, seeds) for seeds in _seeds(scenario.seed, networks))
         assert isinstance(counts, Tensor), "there is at least one network"
         assert isinstance(scenario.neuron, DyadicSettings), "others have been refused"
-        settled, diverged, certified, predicted = counts.tolist()
+        settled, diverged, loops_below_one, predicted = counts.tolist()
         interval = binomtest(settled, networks).proportion_ci(CONFIDENCE, method="wilson")
         yield Settled(
             scenario.neuron.model,
@@ -88,7 +88,7 @@ def settled_fractions(scenarios: Iterable[Scenario], networks: int) -> Iterator[
             float(interval.low),
             float(interval.high),
             diverged / networks,
-            certified / networks,
+            loops_below_one / networks,
             predicted / networks,
         )
 
@@ -100,7 +100,7 @@ def _seeds(first: int, networks: int) -> Iterator[tuple[int, ...]]:
 
 
 def _counted(scenario: Scenario, seeds: tuple[int, ...]) -> Tensor:
-    """How many networks settled and diverged, and how many were certified and predicted to settle."""
+    """How many networks settled and diverged, and how many had a small loop gain and were predicted to settle."""
     chips = (0,) * len(seeds)
     network = build(scenario, chips, seeds)
     refuse_unless_dyadic(network)
@@ -115,7 +115,7 @@ def _counted(scenario: Scenario, seeds: tuple[int, ...]) -> Tensor:
     flags = (
         outcomes.kind == OUTCOMES.index("settled"),
         outcomes.kind == OUTCOMES.index("diverged"),
-        prediction.certificate,
+        prediction.loop_gain < 1,
         prediction.stable,
     )
     return torch.stack([flag.sum() for flag in flags])

@@ -18,6 +18,9 @@ from analogdp.analysis.stability.system import System
 from analogdp.dynamics import Clock, Poisson, Sweep
 from analogdp.dynamics.timed import TimedClock
 from analogdp.network import Network
+from analogdp.neurons.activations import Identity
+from analogdp.neurons.dyadic import Dyadic
+from analogdp.neurons.losses import LeastSquares
 
 Where = Literal["rest", "free"]
 
@@ -31,9 +34,10 @@ class Prediction:
 
     Attributes:
         loop_gain: g Lambda, see :func:`~analogdp.analysis.stability.loops.loop_gain`.
-        certificate: whether theory vouches for stability: g Lambda < 1, which suffices for every sweep of a fixed order, for
-            exponential Euler steps of any length, random clocks in the mean and the differential equation itself, where the
-            compartments share their slopes and no neuron has a time constant of its own.
+        certificate: whether the linearised network, near rest, is vouched for without its eigenvalues: g Lambda < 1, which
+            suffices for every sweep of a fixed order, for exponential Euler steps of any length, random clocks in the mean and
+            the differential equation itself, where the compartments share their slopes and no neuron has a time constant of its
+            own. Never for what was linearised at the free state, whose slopes nudging changes, unless the network is linear.
         leading: the eigenvalue that grows fastest, complex; see :class:`~analogdp.analysis.stability.spectrum.Spectrum`.
         growth: what it is multiplied by in a step of the clock, in modulus.
         stable: whether that is below 1.
@@ -95,6 +99,8 @@ def predict(
     near = linearise(system, state)
     gain, modes = loop_gain(near), spectrum(system, state, clock, linearisation=near)
     applies = shares_slopes(near) & output_closing(near).exact & _one_tau_each(system, clock)
+    if not _is_linear(system.network):
+        applies = applies & at_rest
     stable = modes.growth < 1 - MARGIN
     return Prediction(
         loop_gain=gain,
@@ -107,6 +113,17 @@ def predict(
         at_rest=at_rest,
         way=modes.way,
         ignored=_ignored(clock),
+    )
+
+
+def _is_linear(network: Network) -> bool:
+    """Whether slopes are the same everywhere, so that every state tells of all others."""
+    *hidden, output = (neuron for neuron in network.neurons if isinstance(neuron, Dyadic))
+    pools = (pool for own in network.projections for pool in (own.wiring.activity_pool, own.wiring.drive_pool))
+    return (
+        isinstance(output.loss, LeastSquares)
+        and all(isinstance(neuron.activation, Identity) for neuron in hidden)
+        and not any(pool is not None and pool.kind == "max" for pool in pools)
     )
 
 

@@ -42,7 +42,7 @@ def test_a_point_of_a_diagram_is_a_single_simulation(make_scenario, sections):
             continue
         single = alone(point.scenarios[0])
         shares = [(single.kind == number).double().mean() for number in range(len(OUTCOMES))]
-        assert [cell.settled, cell.approaching, cell.oscillating, cell.diverged] == shares
+        assert [getattr(cell, name) for name in OUTCOMES] == shares
         if cell.steps is not None:
             assert cell.steps == single.steps[single.steps >= 0].double().mean()
 

@@ -25,14 +25,14 @@ def settled(make_scenario):
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_transposed_nudging_at_alpha_0_and_1_settles_in_all_networks_of_large_gain(settled, alpha):
     found = settled(100, "dp_transposed", alpha)
-    assert (found.settled, found.certified, found.predicted) == (1.0, 1.0, 1.0)
+    assert (found.settled, found.loops_below_one, found.predicted) == (1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("model", ["dp", "dp_transposed"])
 def test_symmetric_nudging_settles_in_few_networks_of_large_gain_whatever_linear_theory_says(settled, model):
     """At most a tenth, with 95 % confidence, where theory has all of them stable."""
     found = settled(100, model, 0.5)
-    assert found.predicted == found.certified == 1.0
+    assert found.predicted == found.loops_below_one == 1.0
     assert found.high < 0.1
     assert found.diverged > 0.5
 
@@ -49,7 +49,7 @@ def test_without_kinks_none_diverges_that_is_predicted_to_settle(settled):
     assert 0.1 < found.predicted < 0.9
     assert 1 - found.diverged == pytest.approx(found.predicted, abs=0.005)
     assert found.settled == pytest.approx(found.predicted, abs=0.05)
-    assert found.certified == pytest.approx(found.predicted, abs=0.005)
+    assert found.loops_below_one == pytest.approx(found.predicted, abs=0.005)
 
 
 def test_the_interval_is_wilsons(settled):
