@@ -35,8 +35,11 @@ from analogdp.dynamics import Continuous
 from analogdp.dynamics.integrators import Euler, ExponentialAdamsBashforth2, ExponentialEuler
 from analogdp.errors import InputError
 
-LEFT_EDGE = 0.98
-"""Where the search for roots ends, as a share of the decay of the slowest neuron alone: at that itself there is a pole."""
+LEFT_EDGES = (0.03, 0.3, 0.98)
+"""Where searches for roots end, one after the other, as shares of the decay of the slowest neuron alone, where there is a
+pole. The further left, the larger is what has to be searched, as delays make late messages of decaying ones larger."""
+SHARPEST = 1e-5
+"""Of the width of what is searched: to which roots are bracketed."""
 
 
 @dataclass(frozen=True)
@@ -208,8 +211,12 @@ class CharacteristicFunction:
             region: where to look; default: everything to the right of neurons that are left alone, which bounds of the
                 Jacobian limit. No zero there means that the slowest of these decides.
         """
-        whole = self._reach() if region is None else region
-        return rightmost_zero(self, whole, 1e-3 * (whole.right - whole.left))
+        found = Root(None, True)
+        for whole in [self._reach(edge) for edge in LEFT_EDGES] if region is None else [region]:
+            found = rightmost_zero(self, whole, SHARPEST * (whole.right - whole.left))
+            if found.value is not None or not found.certain:
+                break
+        return found
 
     def _followed(self, exponents: Complex, layer: int) -> Complex:
         """h of the compartments of a layer, ``(points, 2, units)``."""
@@ -237,9 +244,9 @@ class CharacteristicFunction:
         errors = (self._sent.reshape(2 * size, 1) * states).reshape(points, 2, size, size).sum(1)
         return _times(signs, logarithms, np.eye(size) - errors @ answer)
 
-    def _reach(self) -> Rectangle:
-        """Where zeros to the right of all poles can be."""
-        left = LEFT_EDGE * self.poles[-1]
+    def _reach(self, edge: float) -> Rectangle:
+        """Where zeros to the right of an edge, a share of the rightmost pole, can be."""
+        left = edge * self.poles[-1]
         # Every loop of messages is as long as two turns; h is at most 1 / |1 + tau p|, or that of a step.
         size = self._norm() * float(np.exp(-min(left, 0.0) * max([0.0, *self._delays])))
         if self._clock is None:

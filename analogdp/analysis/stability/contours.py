@@ -116,7 +116,8 @@ def rightmost_zero(function: Analytic, region: Rectangle, precision: float) -> R
     if not good:
         return Root(complex((left + right) / 2, 0), False)
     value = max(good, key=lambda zero: (round(zero.real / precision, 6), zero.imag))
-    return Root(value, certain)
+    beyond = count_zeros(function, Rectangle(value.real + precision, region.right, region.low, region.high))
+    return Root(value, certain and beyond.certain and not beyond.zeros)
 
 
 def _newton_steps(function: Analytic, points: Complex, width: float) -> Complex:

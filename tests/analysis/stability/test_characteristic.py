@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from analogdp import registry
-from analogdp.analysis.stability import contours, linearise
+from analogdp.analysis.stability import contours, linearise, loop_gain
 from analogdp.analysis.stability.characteristic import CharacteristicFunction, loop_equation
 from analogdp.analysis.stability.contours import Rectangle, count_zeros, rightmost_zero
 from analogdp.dynamics import Continuous, Simulation
@@ -94,6 +94,21 @@ def test_delays_give_the_eigenvalues_of_the_delay_lines_written_out(nudged, alph
     wanted = np.abs(np.linalg.eigvals(delay_line(system, state, -np.expm1(-0.2), 3))).max()
     assert root.certain
     assert np.exp(root.value.real * 0.2 * TAU) == pytest.approx(wanted, rel=1e-7)
+
+
+@pytest.mark.parametrize("delay", [1.0, 4.0])
+def test_long_delays_leave_the_root_of_a_real_crossing_to_the_right(nudged, delay):
+    """At zero frequency a delay is nothing: above the boundary of a negative gamma there is a real root, smaller if late."""
+    neuron = {"activation": "identity", "alpha": 0.2, "beta": 0.9, "output": "linearised"}
+    system, state = nudged((6, 4, 4, 3), neuron=neuron, network={"gain": 1.5})
+    near = linearise(system, state)
+    assert float(loop_gain(near).min()) > 1
+    function = CharacteristicFunction(near, delays=((delay * TAU,), (delay * TAU,)))
+    root = function.rightmost()
+    signs, _ = function(np.linspace(1.001 * root.value.real, 5 / TAU, 200) + 0j)
+    assert root.certain
+    assert root.value.real > 0
+    assert (signs.real > 0).all()
 
 
 def test_delays_make_a_linear_network_grow_as_fast_as_it_does_in_the_simulator(nudged):
