@@ -66,14 +66,28 @@ class Replicas:
 
 def build_together(replicas: Replicas) -> Network:
     """The networks of all runs as one, with as many chips as these have together."""
-    first, *others = replicas.scenarios
-    network = build(first, replicas.chips, replicas.seed)
-    if any((other.neuron, other.mismatch) != (first.neuron, first.mismatch) for other in others):
-        for number, layer in enumerate(network.layers, start=1):
-            layer.neuron = _neurons_together(replicas, network, layer.units, number)
-            layer.tau = _time_constants_together(replicas, network, layer.units, number)
-        network.layers[-1].neuron = network.layers[-1].neuron.as_output()
+    network = build(replicas.scenarios[0], replicas.chips, replicas.seed)
+    put_side_by_side(replicas, network, network.dtype)
     return network
+
+
+def put_side_by_side(replicas: Replicas, network: Network, dtype: torch.dtype) -> None:
+    """Give each chip of a network the neurons of its own run, where they differ.
+
+    Args:
+        replicas: whose chips the network has.
+        network: changed in place.
+        dtype: of numbers that a run alone has as Python's: the network's where it is simulated, and float64 before it is
+            linearised, as w p - (1 - w) q of DP-transposed is zero in double precision, but 1e-9 of single numbers.
+    """
+    first, *others = replicas.scenarios
+    if all((other.neuron, other.mismatch) == (first.neuron, first.mismatch) for other in others):
+        return
+    like = torch.empty(0, dtype=dtype, device=network.device)
+    for number, layer in enumerate(network.layers, start=1):
+        layer.neuron = _neurons_together(replicas, network, layer.units, number, like)
+        layer.tau = _time_constants_together(replicas, network, layer.units, number, like)
+    network.layers[-1].neuron = network.layers[-1].neuron.as_output()
 
 
 def part_of(tensors: Mapping[str, Tensor], chips: slice) -> dict[str, Tensor]:
@@ -97,7 +111,7 @@ def _place(name: str, tensor: Tensor, chips: slice) -> tuple[slice, ...]:
     return (slice(None),) * _axis(name) + (chips,) if tensor.dim() else ()
 
 
-def _neurons_together(replicas: Replicas, network: Network, units: int, layer: int) -> NeuronModel:
+def _neurons_together(replicas: Replicas, network: Network, units: int, layer: int, like: Tensor) -> NeuronModel:
     """One layer's neurons of all runs."""
     each = [
         build_neurons(scenario, network.loss, units, network_stream(scenario).child(f"layer{layer}"))
@@ -106,17 +120,19 @@ def _neurons_together(replicas: Replicas, network: Network, units: int, layer: i
     together = each[0]
     for name in vars(together):
         values = [getattr(neurons, name) for neurons in each]
-        setattr(together, name, _side_by_side(values, replicas.counts, network.synapses[0].weights))
+        setattr(together, name, _side_by_side(values, replicas.counts, like))
     return together
 
 
-def _time_constants_together(replicas: Replicas, network: Network, units: int, layer: int) -> Tensor | float:
+def _time_constants_together(
+    replicas: Replicas, network: Network, units: int, layer: int, like: Tensor
+) -> Tensor | float:
     """One layer's time constants of all runs."""
     each = [
         time_constants(scenario, network.compartments, units, network_stream(scenario).child(f"layer{layer}"))
         for scenario in replicas.scenarios
     ]
-    together = _side_by_side(each, replicas.counts, network.synapses[0].weights)
+    together = _side_by_side(each, replicas.counts, like)
     assert isinstance(together, Tensor | float)
     return together
 

@@ -119,7 +119,7 @@ class System:
         parts = []
         for layer in self.network.layers:
             tau = torch.as_tensor(layer.tau, dtype=like.dtype, device=like.device)
-            shape = (self._compartments, tau.shape[1] if tau.dim() else 1, 1, layer.units)
+            shape = (self._compartments, tau.shape[-3] if tau.dim() else 1, 1, layer.units)
             parts.append(tau.expand(shape).movedim(0, -2).flatten(-2))
         chips = max(part.shape[0] for part in parts)
         return torch.cat([part.expand(chips, 1, -1) for part in parts], -1)
