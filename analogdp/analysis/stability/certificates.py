@@ -22,7 +22,7 @@ from analogdp.analysis.stability.loops import loop_gain, output_closing, shares_
 
 
 def proven_stable(linearisation: Linearisation) -> Tensor:
-    """Whether the linearised network, near the state it was linearised at, is stable by proof, flags ``(chips, batch)``; False says nothing.
+    """Whether the linearised network, no other, is stable by proof, flags ``(chips, batch)``; False says nothing.
 
     For the differential equation, the synchronous map and sweeps. Never where time constants differ within a layer.
     """

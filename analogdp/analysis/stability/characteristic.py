@@ -35,11 +35,12 @@ from analogdp.dynamics import Continuous
 from analogdp.dynamics.integrators import Euler, ExponentialAdamsBashforth2, ExponentialEuler
 from analogdp.errors import InputError
 
-LEFT_EDGES = (0.03, 0.3, 0.98)
-"""Where searches for roots end, one after the other, as shares of the decay of the slowest neuron alone, where there is a
-pole. The further left, the larger is what has to be searched, as delays make late messages of decaying ones larger."""
-SHARPEST = 1e-5
-"""Of the width of what is searched: to which roots are bracketed."""
+SHORTEST = 0.02
+"""Of the decay of the slowest neuron alone, where there is a pole: how close to it roots are searched for."""
+LEAST_MULTIPLIER = 1e-3
+"""Of a clock's step: what decays faster is not searched for; neurons alone may be at rest after one step."""
+SHARPEST = 1e-3
+"""Of the width of what is searched: to which roots are bracketed at first."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,9 @@ class CharacteristicFunction:
         ]
         tau = _numbers(system.tau.expand(system.chips, 1, -1)[chip, 0])
         self._tau = [tau[part].reshape(2, -1) for part in system.places]
+        # Compartments of unequal speed answer with unequal slopes, too.
+        alike = bool(shares_slopes(linearisation)[chip, sample]) and all((own[0] == own[1]).all() for own in self._tau)
+        self._passes = [min(*way.shape, np.inf if not alike else self._drive.shape[-1]) for way in self._up]
         self.poles = np.unique(-1 / tau if clock is None else np.log(np.abs(1 - _gain(clock, tau))) / clock.timestep)
 
     def __call__(self, exponents: Complex) -> tuple[Complex, NDArray[np.float64]]:
@@ -211,12 +215,12 @@ class CharacteristicFunction:
             region: where to look; default: everything to the right of neurons that are left alone, which bounds of the
                 Jacobian limit. No zero there means that the slowest of these decides.
         """
-        found = Root(None, True)
-        for whole in [self._reach(edge) for edge in LEFT_EDGES] if region is None else [region]:
-            found = rightmost_zero(self, whole, SHARPEST * (whole.right - whole.left))
-            if found.value is not None or not found.certain:
+        root = Root(None, True)
+        for whole in self._reaches() if region is None else [region]:
+            root = rightmost_zero(self, whole, SHARPEST * (whole.right - whole.left))
+            if root.value is not None or not root.certain:
                 break
-        return found
+        return root
 
     def _followed(self, exponents: Complex, layer: int) -> Complex:
         """h of the compartments of a layer, ``(points, 2, units)``."""
@@ -244,17 +248,36 @@ class CharacteristicFunction:
         errors = (self._sent.reshape(2 * size, 1) * states).reshape(points, 2, size, size).sum(1)
         return _times(signs, logarithms, np.eye(size) - errors @ answer)
 
-    def _reach(self, edge: float) -> Rectangle:
-        """Where zeros to the right of an edge, a share of the rightmost pole, can be."""
-        left = edge * self.poles[-1]
-        # Every loop of messages is as long as two turns; h is at most 1 / |1 + tau p|, or that of a step.
-        size = self._norm() * float(np.exp(-min(left, 0.0) * max([0.0, *self._delays])))
+    def _reaches(self) -> list[Rectangle]:
+        """Where zeros to the right of all poles can be; each reaches further left, where delays amplify, than the one before."""
+        last = -np.inf if np.isinf(self.poles[-1]) else self.poles[-1] + SHORTEST * abs(self.poles[-1])
+        if self._clock is not None:
+            last = max(last, np.log(LEAST_MULTIPLIER) / self._clock.timestep)
+        stages = max(0, int(np.ceil(np.log2(max(1.0, -last * sum(self._delays))))))
+        return [self._reach(float(last) / 2**stage) for stage in range(stages, -1, -1)]
+
+    def _reach(self, left: float) -> Rectangle:
+        """Where zeros to the right of a real part, and of all poles, can be."""
+        # h is at most 1 / |1 + tau p|, or that of a step. Nothing is amplified by delays to the right of 0.
+        size, spacing = self._norm(), self._spacing()
         if self._clock is None:
-            right = (1 + size) / min(own.min() for own in self._tau)
-            return Rectangle(left, right, -right, right)
+            fastest = min(own.min() for own in self._tau)
+            # A loop of two turns, up and down, is late by the delay of a pair.
+            high = (1 + size * float(np.exp(-min(left, 0.0) * max([0.0, *self._delays]) / 2))) / fastest
+            return Rectangle(left, (1 + size) / fastest, -high, high, spacing)
         dt = self._clock.timestep
         # The lower edge lies off the symmetry axes, where zeros are likely.
-        return Rectangle(left, float(np.log(2 + 2 * size)) / dt, -0.3 / dt, (2 * np.pi - 0.3) / dt)
+        return Rectangle(left, float(np.log(2 + 2 * size)) / dt, -0.3 / dt, (2 * np.pi - 0.3) / dt, spacing)
+
+    def _spacing(self) -> float:
+        """A distance in which phases turn by one at most: the inverse of the largest delay in the determinant.
+
+        Each pair of layers is passed as often as its smaller layer allows; where no slopes differ, as often as there are outputs.
+        """
+        longest = float(sum(own * delay for own, delay in zip(self._passes, self._delays, strict=True)))
+        if self._clock is not None:
+            longest += self._clock.timestep * sum(own.size for own in self._tau)
+        return 1 / longest if longest else np.inf
 
     def _norm(self) -> float:
         """A bound of how much larger a state's target is than the state."""

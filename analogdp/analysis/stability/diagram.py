@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_args
 
 import torch
 from torch import Tensor
 
 from analogdp import registry
-from analogdp.analysis.stability.grid import Point, together
+from analogdp.analysis.stability.grid import Point, refuse_unless_whole, together
 from analogdp.analysis.stability.outcomes import OUTCOMES, Outcomes, observe
 from analogdp.analysis.stability.predict import Prediction, Where, predict
 from analogdp.data import Dataset, load
@@ -25,11 +25,13 @@ from analogdp.errors import InputError
 from analogdp.learning.base import calibrate
 from analogdp.network import Network
 from analogdp.network.feedback import named_synapses
-from analogdp.network.stacking import Replicas, build_together, put_together
+from analogdp.network.stacking import Replicas, build_together, put_side_by_side, put_together
 from analogdp.neurons.dyadic import Dyadic
+from analogdp.registry import suggestion
 from analogdp.scenario.estimate import NOISE_BLOCK, STATE_COPIES, available_memory
 from analogdp.scenario.noise import NoiseSettings
 from analogdp.scenario.schema import Scenario
+from analogdp.scenario.variations import MOST
 from analogdp.streams import Stream
 
 MOST_TOGETHER = 128
@@ -146,15 +148,23 @@ class Surveyor:
         samples: of the test set, which all networks are shown; those of the first point's seed.
         at: where predictions linearise.
         trained: weights in place of random ones.
-        most: networks side by side; by default as many as are good for the memory.
+        most: networks side by side; by default as many as are good for the memory. Messages call it ``together``.
 
     Attributes:
         ignored: settings that predictions left out of account.
+
+    Raises:
+        InputError: a number out of range, or no such state.
     """
 
     def __init__(
         self, samples: int, at: Where = "free", trained: Trained | None = None, most: int | None = None
     ) -> None:
+        refuse_unless_whole("samples", samples, 1, MOST)
+        if most is not None:
+            refuse_unless_whole("together", most, 1, MOST)
+        if at not in (states := get_args(Where)):
+            raise InputError(f"at: no state is called {at!r}: {suggestion(str(at), states)}")
         self.samples, self.at, self.trained, self.most = samples, at, trained, most
         self.ignored: set[str] = set()
         self._datasets: dict[str, Dataset] = {}
@@ -221,6 +231,8 @@ class Surveyor:
         )
         prediction, reason = None, ""
         try:
+            put_side_by_side(replicas, network, torch.float64)
+            beta = network.neurons[-1].beta
             prediction = predict(network, clock, inputs, labels, beta, self.at, tolerance.double())
             self.ignored |= {*prediction.ignored, *_ignored(first, network)}
         except InputError as error:
@@ -256,8 +268,7 @@ def refuse_unless_analysable(scenario: Scenario, samples: int) -> None:
             "use dp or dp_transposed"
         )
     _, test = scenario.data.counts()
-    if not 1 <= samples <= test:
-        raise InputError(f"samples: {samples} is out of range; allowed: 1 to {test}, the samples of the test set")
+    refuse_unless_whole("samples", samples, 1, test, ", the samples of the test set")
 
 
 def _tolerances(replicas: Replicas, network: Network) -> Tensor:

@@ -1,13 +1,17 @@
 """Phase diagrams: points side by side are as they are alone, and theory is compared with them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from analogdp import registry
+from analogdp.analysis.stability import diagram
 from analogdp.analysis.stability.diagram import REFUSED, Surveyor, Trained, refuse_unless_analysable
 from analogdp.analysis.stability.grid import Axis, points
 from analogdp.analysis.stability.outcomes import OUTCOMES, observe
+from analogdp.analysis.stability.predict import predict
 from analogdp.data import load
 from analogdp.errors import InputError
 from analogdp.network import build
@@ -117,7 +121,73 @@ def test_a_step_too_long_for_a_method_is_a_refused_cell(make_scenario):
     assert "dt" in cells[3].reason
 
 
-@pytest.mark.parametrize(("samples", "neuron"), [(0, "dp"), (41, "dp"), (3, "untied")])
+def test_samples_of_unknown_fate_count_neither_for_nor_against_theory(make_scenario):
+    """In four steps nothing can be told."""
+    short = {"dynamics": {"dt": "1 us", "settle": {"at_most": "4 us", "tolerance": 1e-9}}}
+    grid = points(
+        make_scenario(LAYERS, **DP, **short), Axis("neuron.alpha", (0.4, 0.5)), Axis("neuron.beta", (0.2, 0.3))
+    )
+    for cell in Surveyor(SAMPLES).survey(grid):
+        assert (cell.outcome, cell.undecided, cell.agreement) == ("undecided", 1.0, None)
+        assert cell.predicted_stable is not None
+
+
+def test_eigenvalues_that_have_not_converged_count_neither_for_nor_against_theory(make_scenario, monkeypatch):
+    one_in_three = torch.tensor([[True, False, False]])
+
+    def partly(*arguments):
+        return replace(predict(*arguments), converged=one_in_three, stable=one_in_three)
+
+    monkeypatch.setattr(diagram, "predict", partly)
+    grid = points(make_scenario(LAYERS, **DP), Axis("neuron.alpha", (0.4, 0.5)), Axis("neuron.beta", (0.2, 0.3)))
+    for cell in Surveyor(SAMPLES, most=1).survey(grid):
+        assert (cell.settled, cell.converged, cell.agreement) == (1.0, pytest.approx(1 / 3), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("at", "activation", "at_rest", "certified"),
+    [("free", "tanh", 0, None), ("rest", "tanh", 1, 0), ("free", "identity", 0, 1), ("rest", "identity", 1, 1)],
+)
+def test_cells_say_where_theory_was_linearised_and_what_it_vouches_for(
+    make_scenario, at, activation, at_rest, certified
+):
+    scenario = make_scenario(LAYERS, neuron={"model": "dp", "alpha": 0.3, "activation": activation})
+    grid = points(scenario, Axis("neuron.alpha", (0.45, 0.5)), Axis("neuron.beta", (0.01, 0.02)))
+    for cell in Surveyor(SAMPLES, at).survey(grid):
+        assert (cell.linearised_at_rest, cell.certified, cell.converged) == (at_rest, certified, 1)
+        assert cell.way in ("loops", "dense")
+
+
+@pytest.mark.parametrize("at", ["free", "rest"])
+def test_no_cell_is_certified_in_which_a_sample_comes_to_no_rest(make_scenario, at):
+    """Large gains: DP-transposed then never settles with kinks, however small its loop gain at the free state."""
+    neuron = {"model": "dp_transposed", "alpha": 0.3, "activation": "relu"}
+    scenario = make_scenario(LAYERS, neuron=neuron, dynamics={"settle": {"at_most": "100 us"}})
+    grid = points(scenario, Axis("network.gain", (2.0, 4.0)), Axis("neuron.beta", (0.5, 1.0)))
+    cells = Surveyor(SAMPLES, at).survey(grid)
+    assert any(not cell.settled for cell in cells)
+    for cell in cells:
+        assert not cell.certified or cell.certified <= cell.settled + cell.approaching
+
+
+@pytest.mark.parametrize(
+    ("words", "changes"),
+    [
+        ("together: -1; allowed: whole numbers from 1", {"most": -1}),
+        ("together: 0; allowed", {"most": 0}),
+        ("together: 1.5; allowed", {"most": 1.5}),
+        ("samples: 0; allowed", {"samples": 0}),
+        ("samples: 1.5; allowed", {"samples": 1.5}),
+        ("at: no state is called 'fre': did you mean 'free'", {"at": "fre"}),
+        ("Known: free, rest", {"at": None}),
+    ],
+)
+def test_surveyors_refuse_what_they_do_not_know(words, changes):
+    with pytest.raises(InputError, match=words):
+        Surveyor(**{"samples": SAMPLES, **changes})
+
+
+@pytest.mark.parametrize(("samples", "neuron"), [(0, "dp"), (41, "dp"), (1.5, "dp"), (3, "untied")])
 def test_what_no_diagram_can_be_made_of_is_refused(make_scenario, samples, neuron):
     with pytest.raises(InputError):
         refuse_unless_analysable(make_scenario(LAYERS, neuron={"model": neuron}), samples)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from analogdp.analysis.stability.grid import Axis, make_axis, parse_axis, points, together
+from analogdp.analysis.stability.grid import Axis, axis_of, make_axis, parse_axis, points, together
 from analogdp.errors import InputError
 
 DP = {"neuron": {"model": "dp", "alpha": 0.3}}
@@ -22,6 +22,8 @@ DP = {"neuron": {"model": "dp", "alpha": 0.3}}
         ("mismatch.alpha=0 %:10 %:3", (0, 0.05, 0.1)),
         ("dynamics.axons.delay=0 ns:200 ns:2", (0, 2e-7)),
         ("seed=0:5:3", (0, 3, 5)),
+        ("seed=0:2", (0, 1, 2)),
+        ("neuron.tau='1 us:3 us:3'", (1e-6, 2e-6, 3e-6)),
     ],
 )
 def test_a_range_is_spaced_evenly(make_scenario, text, values):
@@ -40,7 +42,16 @@ def test_an_axis_is_labelled_with_its_unit(make_scenario):
         ("neuron.alpha", "first:last"),
         ("neuron.alpha=0", "first:last"),
         ("neuron.alpha=0:1:2:3", "first:last"),
-        ("neuron.alpha=0:1:1", "at least 2"),
+        ("neuron.alpha=0:1:1", "allowed: whole numbers from 2 to 10000"),
+        ("neuron.alpha=0:1:20000", "allowed: whole numbers from 2 to 10000"),
+        ("", "^axis: expected"),
+        ("network.layers.1=1:2", "network.layers is no section; choose"),
+        ("learning.rate=0.1:1", "inference does not depend on learning.rate"),
+        ("learning.epochs=1:3", "inference does not depend on learning.epochs"),
+        ("run.threads=1:2", "inference does not depend on run.threads"),
+        ("seed=1.5:3:3", "1.5 is no whole number"),
+        ("seed=1:3:4", "take 3"),
+        ("neuron.alpha=1:1.000000000000001:9", "more than there are"),
         ("neuron.alpha=1:0", "smaller value first"),
         ("neuron.alpha=0:1:log", "no logarithm"),
         ("neuron.alpa=0:1", "did you mean 'alpha'"),
@@ -61,10 +72,48 @@ def test_what_is_no_axis_is_refused_in_words(make_scenario, text, words):
         parse_axis(make_scenario(**DP), text, 5)
 
 
-@pytest.mark.parametrize("values", [[0.5], [], [0.5, 0.5], "0.5", 3, [0.1, True], [0.1, math.nan]])
+@pytest.mark.parametrize("values", [[0.5], [], [0.5, 0.5], [0, 0, 1], "0.5", 3, None, [0.1, True], [0.1, math.nan]])
 def test_values_that_make_no_axis_are_refused(make_scenario, values):
     with pytest.raises(InputError, match=r"neuron\.beta"):
         make_axis(make_scenario(**DP), "neuron.beta", values)
+
+
+def test_whole_numbers_are_taken_as_they_are_given_or_refused(make_scenario):
+    assert make_axis(make_scenario(**DP), "seed", np.array([3, 1])).values == (1, 3)
+    with pytest.raises(InputError, match=r"seed: 1\.5 is no whole number"):
+        make_axis(make_scenario(**DP), "seed", [1, 1.5, 3])
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "neuron.alpha=0:1:3",
+        ("neuron.alpha", [0, 0.5, 1]),
+        ["neuron.alpha", (1, 0.5, 0)],
+        Axis("neuron.alpha", (0, 0.5, 1)),
+    ],
+)
+def test_an_axis_is_written_in_many_ways(make_scenario, wanted):
+    assert axis_of(make_scenario(**DP), wanted) == Axis("neuron.alpha", (0, 0.5, 1))
+
+
+@pytest.mark.parametrize(
+    "wanted", [None, 3, ("neuron.alpha",), (3, [0, 1]), {"neuron.alpha": [0, 1]}, Axis("seed", (1,))]
+)
+def test_what_is_written_in_no_such_way_is_refused(make_scenario, wanted):
+    with pytest.raises(InputError, match=r"axis: expected|allowed: whole numbers from 2"):
+        axis_of(make_scenario(**DP), wanted)
+
+
+@pytest.mark.parametrize("networks", [0, -2, 1.5, True, None, 10_001])
+def test_a_number_of_networks_out_of_range_is_refused(make_scenario, networks):
+    with pytest.raises(InputError, match=r"networks: .*; allowed: whole numbers from 1 to 10000"):
+        points(make_scenario(**DP), Axis("neuron.alpha", (0.0, 0.1)), Axis("neuron.beta", (0.1, 0.2)), networks)
+
+
+def test_an_axis_of_what_trained_weights_depend_on_is_refused_at_once(make_scenario):
+    with pytest.raises(InputError, match="seed: trained weights"):
+        points(make_scenario(**DP), Axis("seed", (0.0, 1.0)), Axis("neuron.beta", (0.1, 0.2)), fixed=("seed",))
 
 
 def test_x_varies_fastest_and_all_else_is_the_scenarios(make_scenario):
