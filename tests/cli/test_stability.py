@@ -40,7 +40,7 @@ def test_it_prints_shares_and_critical_beta_and_names_the_files(tiny, tmp_path):
         (["SCENARIO", "--x", "neuron.alpa=0:1"], "did you mean 'alpha'"),
         (["SCENARIO", "--x", "neuron.model=0:1"], "no number"),
         (["SCENARIO", "--x", "neuron.beta=0.1:1"], "both axes"),
-        (["SCENARIO", "--points", "1"], "at least 2"),
+        (["SCENARIO", "--points", "1"], "from 2 to"),
         (["SCENARIO", "--samples", "0"], "samples"),
         (["SCENARIO", "--networks", "0"], "networks"),
         (["SCENARIO", "--at", "home"], "free or rest"),
