@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
 from matplotlib.axes import Axes
-from matplotlib.colors import BoundaryNorm, ListedColormap, LogNorm
+from matplotlib.colors import BoundaryNorm, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
@@ -30,6 +32,7 @@ COLOURS = {
     "approaching": "#56B4E9",
     "oscillating": "#D55E00",
     "diverged": "#3B1F4A",
+    "undecided": "#C8C8C8",
     REFUSED: "#FFFFFF",
 }
 HATCH = "////"
@@ -42,22 +45,43 @@ _WORDS = {
     "approaching": "approaching: not there in time",
     "oscillating": "oscillating: bounded, no nearer",
     "diverged": "diverged: left the bounds, or growing",
+    "undecided": "undecided: seen too few times, or for too short",
     REFUSED: "refused by the scenario",
 }
-_TITLES = ("Measured outcome", "Steps to settle, measured", "Loop gain gΛ, predicted", "Theory against simulation")
+_GAINS = (0.03, 0.1, 0.3, 1, 3, 10, 30)
+"""Written beside the colours of a loop gain."""
+_MOST_GROWTH = 0.5
+"""Above and below 1 that colours of a growth tell apart."""
+_LINE, _REASON = 150, 200
+"""Letters of a note in a line of the picture, and of a reason that notes quote."""
+_CAPTION = (
+    "Solid line: the loop gain gΛ is 1. Dashed line: half of the samples are predicted to be stable. Both are of {theory}. "
+    "Points with a stroke are refused by the scenario; white ones without have no such number."
+)
 
 Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What is shown: the cells lie row by row, x varying fastest."""
+    """What is shown.
+
+    Attributes:
+        name: of the scenario.
+        x, y: the axes.
+        cells: row by row, x varying fastest.
+        ignored: what predictions leave out of account.
+        noisy: whether something fluctuates in time, so that nothing comes to rest.
+        weights: whose weights these are, if trained; or empty.
+    """
 
     name: str
     x: Axis
     y: Axis
     cells: Sequence[Cell]
     ignored: Sequence[str]
+    noisy: bool = False
+    weights: str = ""
 
     @property
     def title(self) -> str:
@@ -65,14 +89,56 @@ class Picture:
         return f"{self.name}: stability over {self.x.path} and {self.y.path}"
 
     @property
+    def titles(self) -> tuple[str, str, str, str]:
+        """Of the panels."""
+        pace = "Growth per step, measured (noise: no rest)" if self.noisy else "Steps to settle, measured"
+        return ("Measured outcome", pace, "Loop gain gΛ, predicted", "Theory against simulation")
+
+    @property
+    def theory(self) -> str:
+        """Where networks are linearised."""
+        rest = _average(cell.linearised_at_rest for cell in self.cells) or 0.0
+        if rest == 0:
+            return "linear theory at the free state"
+        return "linear theory at rest" + (f" ({rest:.1%} of the samples, else at the free state)" if rest < 1 else "")
+
+    @property
     def note(self) -> str:
-        """What predictions do not know, and how often they are right."""
-        known = [cell.agreement for cell in self.cells if cell.agreement is not None]
-        if not known:
+        """What predictions are of and how often they are right, and what is missing: a line each."""
+        return "\n".join(line for line in (self._prediction, self._gaps, self._refusals, self.weights) if line)
+
+    @property
+    def _prediction(self) -> str:
+        right = _average(cell.agreement for cell in self.cells)
+        if right is None:
             reasons = Counter(cell.reason for cell in self.cells if cell.outcome != REFUSED and cell.reason)
             return reasons.most_common(1)[0][0] if reasons else "not predicted"
         without = f"; predicted without: {', '.join(self.ignored)}" if self.ignored else ""
-        return f"theory is right about {sum(known) / len(known):.1%} of the samples{without}"
+        return f"{self.theory} is right about {right:.1%} of the samples{without}"
+
+    @property
+    def _gaps(self) -> str:
+        converged = _average(cell.converged for cell in self.cells)
+        missed = 0.0 if converged is None else 1 - converged
+        undecided = _average(cell.undecided for cell in self.cells) or 0.0
+        found = (
+            (missed, "of the eigenvalues did not converge"),
+            (undecided, "of the samples are undecided: seen too few times, or for too short"),
+        )
+        return "; ".join(f"{share:.1%} {what}" for share, what in found if share > 0)
+
+    @property
+    def _refusals(self) -> str:
+        """How many points are refused, and mostly why: reasons that differ in their numbers alone are one."""
+        reasons: dict[str, list[str]] = {}
+        for cell in self.cells:
+            if cell.outcome == REFUSED:
+                reasons.setdefault(re.sub(r"\d[-+.e\d]*", "", cell.reason), []).append(cell.reason)
+        if not reasons:
+            return ""
+        most = max(reasons.values(), key=len)
+        count = sum(map(len, reasons.values()))
+        return f"{count} of {len(self.cells)} points are refused; {len(most)} of them like this: {_shortened(most[0])}"
 
     def map(self, value: Callable[[Cell], float | None]) -> Numbers:
         """A quantity at all points, ``(y, x)``; NaN where there is none."""
@@ -87,17 +153,19 @@ def draw_diagram(picture: Picture) -> Figure:
     for axis in axes:
         _hatch(axis, picture)
     _draw_outcomes(axes[0], picture)
-    _draw_steps(figure, axes[1], picture)
+    _draw_pace(figure, axes[1], picture)
     _draw_loop_gain(figure, axes[2], picture)
     _draw_disagreement(figure, axes[3], picture)
-    for axis, title in zip(axes, _TITLES, strict=True):
+    for axis, title in zip(axes, picture.titles, strict=True):
         axis.set(title=title, xlabel=picture.x.label, ylabel=picture.y.label)
         for scale, own in ((axis.set_xscale, picture.x), (axis.set_yscale, picture.y)):
             scale("log" if own.logarithmic else "linear")
         axis.set_xlim(*_edges(picture.x)[[0, -1]])
         axis.set_ylim(*_edges(picture.y)[[0, -1]])
-    figure.suptitle(f"{picture.title}\n", parse_math=False)
-    figure.text(0.5, 0.965, picture.note, ha="center", va="top", fontsize="small", color=BLACK, parse_math=False)
+    lines = [part for line in picture.note.split("\n") for part in textwrap.wrap(line, _LINE)]
+    # Empty lines of the title make room for the note, which is smaller.
+    figure.suptitle(picture.title + "\n" * len(lines), parse_math=False)
+    figure.text(0.5, 0.965, "\n".join(lines), ha="center", va="top", fontsize="small", color=BLACK, parse_math=False)
     return figure
 
 
@@ -109,60 +177,111 @@ def diagram_page(picture: Picture) -> str:
         for kind in KINDS
         if counts[kind]
     )
+    note = "<br>".join(map(escape, picture.note.split("\n")))
     parts = [
-        f'<header>\n<h1>{escape(picture.title)}</h1>\n<p class="description">{escape(picture.note)}</p>\n</header>\n<main>',
+        f'<header>\n<h1>{escape(picture.title)}</h1>\n<p class="description">{note}</p>\n</header>\n<main>',
         f"<table>{rows}</table>",
         place("diagram", picture.title),
+        f'<p class="caption">{escape(_CAPTION.format(theory=picture.theory))}</p>',
     ]
     return document(f"{picture.title} – analogdp", parts, {"diagram": diagram_figure(picture)}, "diagram.png")
 
 
 def diagram_figure(picture: Picture) -> go.Figure:
     """The panels in plotly."""
-    figure = make_subplots(rows=2, cols=2, subplot_titles=_TITLES, horizontal_spacing=0.24, vertical_spacing=0.13)
-    hover = np.array([_hover(picture, cell) for cell in picture.cells]).reshape(picture.map(lambda cell: cell.x).shape)
-    outcomes = picture.map(lambda cell: KINDS.index(cell.outcome))
-    shades = [[(number + step) / len(KINDS), COLOURS[kind]] for number, kind in enumerate(KINDS) for step in (0, 1)]
-    gain = picture.map(lambda cell: cell.loop_gain)
-    logarithm = np.log10(np.maximum(gain, 10**-_DECADES))
-    bounds = {"zmin": -0.5, "zmax": len(KINDS) - 0.5}
-    panels: tuple[tuple[Numbers, dict[str, object], dict[str, object]], ...] = (
-        (outcomes, {"colorscale": shades, **bounds}, {"tickvals": [*range(len(KINDS))], "ticktext": KINDS}),
-        (picture.map(lambda cell: cell.steps), {"colorscale": "Cividis", "reversescale": True}, {"title": "steps"}),
-        (logarithm, {"colorscale": DIVERGING, "zmin": -_DECADES, "zmax": _DECADES}, {"title": "log10 gΛ"}),
-        (
-            picture.map(_mistaken),
-            {"colorscale": DIVERGING, "zmin": -1, "zmax": 1},
-            {"tickvals": [-1, 0, 1], "ticktext": ["stable,<br>not predicted", "right", "unstable,<br>not predicted"]},
-        ),
+    figure = make_subplots(
+        rows=2, cols=2, subplot_titles=picture.titles, horizontal_spacing=0.24, vertical_spacing=0.13
     )
-    for number, (values, scale, bar) in enumerate(panels):
+    hover = np.array([_hover(picture, cell) for cell in picture.cells]).reshape(picture.map(lambda cell: cell.x).shape)
+    # All numbers stand in one panel: four times the text would be most of the page.
+    texts: tuple[dict[str, object], ...] = ({"text": hover, "hoverinfo": "text"}, *[{"hoverinfo": "x+y+z"}] * 3)
+    for number, ((values, scale, bar), text) in enumerate(zip(_panels(picture), texts, strict=True)):
         row, column = number // 2 + 1, number % 2 + 1
         beside = {"len": 0.4, "y": 1.38 - 0.58 * row, "x": 0.62 * column - 0.235, "thickness": 12}
-        trace = go.Heatmap(
-            x=picture.x.values,
-            y=picture.y.values,
-            z=values,
-            text=hover,
-            hoverinfo="text",
-            colorbar={**bar, **beside},
-            **scale,
+        where = {"x": picture.x.values, "y": picture.y.values}
+        figure.add_trace(
+            go.Heatmap(**where, z=values, colorbar={**bar, **beside}, **text, **scale), row=row, col=column
         )
-        figure.add_trace(trace, row=row, col=column)
+        figure.add_trace(_strokes(picture), row=row, col=column)
         figure.update_xaxes(title=picture.x.label, type=_kind(picture.x), row=row, col=column)
         figure.update_yaxes(title=picture.y.label, type=_kind(picture.y), row=row, col=column)
-    if _crosses(gain):
+    for values, level, dash in _boundaries(picture):
         line = go.Contour(
             x=picture.x.values,
             y=picture.y.values,
-            z=gain,
-            contours={"type": "constraint", "operation": "=", "value": 1},
-            line={"color": BLACK, "width": 2},
+            z=values,
+            contours={"type": "constraint", "operation": "=", "value": level},
+            line={"color": BLACK, "width": 2, "dash": dash},
             hoverinfo="skip",
             showlegend=False,
         )
         figure.add_trace(line, row=2, col=1)
     return styled(figure, 860)
+
+
+def _panels(picture: Picture) -> list[tuple[Numbers, dict[str, object], dict[str, object]]]:
+    """For each panel its numbers, their colours and what is written beside these."""
+    kinds = [kind for kind in KINDS if any(cell.outcome == kind for cell in picture.cells)]
+    shades = [[(number + step) / len(kinds), COLOURS[kind]] for number, kind in enumerate(kinds) for step in (0, 1)]
+    logarithm = np.log10(np.clip(picture.map(lambda cell: cell.loop_gain), 10**-_DECADES, 10**_DECADES))
+    errs = ["stable,<br>not predicted", "right", "unstable,<br>not predicted"]
+    growth = picture.map(lambda cell: cell.growth)
+    reach = _reach(growth)
+    around: dict[str, object] = {"colorscale": DIVERGING, "zmin": 1 - reach, "zmax": 1 + reach}
+    steps = picture.map(lambda cell: cell.steps)
+    return [
+        (
+            picture.map(lambda cell: kinds.index(cell.outcome)),
+            {"colorscale": shades, "zmin": -0.5, "zmax": len(kinds) - 0.5},
+            {"tickvals": [*range(len(kinds))], "ticktext": kinds},
+        ),
+        (growth, around, {"title": "growth"})
+        if picture.noisy
+        else (steps, {"colorscale": "Cividis", "reversescale": True}, {"title": "steps"}),
+        (
+            logarithm,
+            {"colorscale": DIVERGING, "zmin": -_DECADES, "zmax": _DECADES},
+            {"tickvals": [math.log10(gain) for gain in _GAINS], "ticktext": [*map(str, _GAINS)], "title": "gΛ"},
+        ),
+        (
+            picture.map(_mistaken),
+            {"colorscale": DIVERGING, "zmin": -1, "zmax": 1},
+            {"tickvals": [-1, 0, 1], "ticktext": errs},
+        ),
+    ]
+
+
+def _strokes(picture: Picture) -> go.Scatter:
+    """A stroke on each refused point: plotly's maps know no hatching."""
+    refused = [cell for cell in picture.cells if cell.outcome == REFUSED]
+    marker = {"symbol": "line-ne", "size": 7, "line": {"color": "#AAAAAA", "width": 1}}
+    x, y = [cell.x for cell in refused], [cell.y for cell in refused]
+    return go.Scatter(x=x, y=y, mode="markers", marker=marker, hoverinfo="skip", showlegend=False)
+
+
+def _boundaries(picture: Picture) -> list[tuple[Numbers, float, str]]:
+    """Where theory sees stability end: numbers, level and dash, of those levels that are crossed."""
+    lines = (
+        (picture.map(lambda cell: cell.loop_gain), 1.0, "solid"),
+        (picture.map(lambda cell: cell.predicted_stable), 0.5, "dash"),
+    )
+    return [line for line in lines if (line[0] < line[1]).any() and (line[0] > line[1]).any()]
+
+
+def _reach(growth: Numbers) -> float:
+    """How far growths are from 1, as far as colours go."""
+    farthest = float(np.abs(growth[np.isfinite(growth)] - 1).max(initial=0.0))
+    return min(_MOST_GROWTH, farthest) or _MOST_GROWTH
+
+
+def _average(shares: Iterable[float | None]) -> float | None:
+    """The mean of those that are known."""
+    known = [share for share in shares if share is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _shortened(reason: str) -> str:
+    return reason if len(reason) <= _REASON else f"{reason[:_REASON].rstrip()} …"
 
 
 def _mistaken(cell: Cell) -> float | None:
@@ -195,11 +314,6 @@ def _edges(axis: Axis) -> Numbers:
     return np.exp(edges) if axis.logarithmic else edges
 
 
-def _crosses(gain: Numbers) -> bool:
-    known = gain[np.isfinite(gain)]
-    return bool(known.size) and bool((known < 1).any() and (known > 1).any())
-
-
 def _draw_outcomes(axis: Axes, picture: Picture) -> None:
     shades = ListedColormap([COLOURS[kind] for kind in KINDS])
     norm = BoundaryNorm(np.arange(len(KINDS) + 1) - 0.5, len(KINDS))
@@ -221,31 +335,32 @@ def _draw_outcomes(axis: Axes, picture: Picture) -> None:
     )
 
 
-def _draw_steps(figure: Figure, axis: Axes, picture: Picture) -> None:
-    steps = picture.map(lambda cell: cell.steps)
-    mesh = axis.pcolormesh(_edges(picture.x), _edges(picture.y), steps, cmap=SEQUENTIAL)
-    figure.colorbar(mesh, ax=axis, label="steps, mean of those that settle (white: none)")
+def _draw_pace(figure: Figure, axis: Axes, picture: Picture) -> None:
+    values = picture.map(lambda cell: cell.growth if picture.noisy else cell.steps)
+    reach = _reach(values)
+    norm = Normalize(1 - reach, 1 + reach) if picture.noisy else None
+    colours = DIVERGING if picture.noisy else SEQUENTIAL
+    mesh = axis.pcolormesh(_edges(picture.x), _edges(picture.y), values, cmap=colours, norm=norm)
+    label = "growth of a distance in a step" if picture.noisy else "steps, mean of those that settle"
+    figure.colorbar(mesh, ax=axis, label=f"{label} (white: none)")
 
 
 def _draw_loop_gain(figure: Figure, axis: Axes, picture: Picture) -> None:
     gain = picture.map(lambda cell: cell.loop_gain)
-    known = gain[np.isfinite(gain)]
-    if not known.size:
+    if not np.isfinite(gain).any():
         axis.text(0.5, 0.5, "not predicted", ha="center", transform=axis.transAxes)
         return
     norm = LogNorm(10**-_DECADES, 10**_DECADES)
     shown = np.clip(gain, 10**-_DECADES, 10**_DECADES)
     mesh = axis.pcolormesh(_edges(picture.x), _edges(picture.y), shown, cmap=DIVERGING, norm=norm)
-    figure.colorbar(mesh, ax=axis, label="gΛ (black line: 1, below which theory is certain)", extend="both")
-    if _crosses(gain):
-        axis.contour(picture.x.values, picture.y.values, gain, levels=[1], colors=BLACK, linewidths=1.8)
-    stable = picture.map(lambda cell: cell.predicted_stable)
-    known = stable[np.isfinite(stable)]
-    if (known < 0.5).any() and (known > 0.5).any():
+    figure.colorbar(mesh, ax=axis, label=f"gΛ, {picture.theory}", extend="both")
+    for values, level, dash in _boundaries(picture):
+        line, label = ("-", "gΛ = 1") if dash == "solid" else ("--", "predicted boundary")
         axis.contour(
-            picture.x.values, picture.y.values, stable, levels=[0.5], colors=BLACK, linewidths=1.8, linestyles="--"
+            picture.x.values, picture.y.values, values, levels=[level], colors=BLACK, linewidths=1.8, linestyles=line
         )
-        axis.plot([], [], color=BLACK, linestyle="--", label="predicted boundary")
+        axis.plot([], [], color=BLACK, linestyle=line, label=label)
+    if axis.lines:
         axis.legend(loc="upper right", fontsize="small")
 
 

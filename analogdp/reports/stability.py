@@ -48,7 +48,7 @@ PANELS = (
         1.0,
     ),
     Panel("Growth per step", (Curve("growth", "leading mode", VERMILLION),), 1.0),
-    Panel("Steps to settle", (Curve("steps_predicted", "predicted", GREEN), Curve("steps_taken", "taken", BLUE))),
+    Panel("Steps to settle", (Curve("steps_predicted", "predicted", GREEN), Curve("steps_taken", "taken", GREY))),
 )
 COLUMNS = ("update", "chip", "approach", "converged", *(curve.column for panel in PANELS for curve in panel.curves))
 
@@ -137,8 +137,10 @@ def stability_figure(course: StabilityCourse) -> go.Figure:
             figure.add_hline(y=panel.boundary, line={"color": GREY, "dash": "dot", "width": 1.5}, row=1, col=place)
         figure.update_xaxes(title="weight updates", row=1, col=place)
         figure.update_yaxes(rangemode="tozero", row=1, col=place)
-    figure = styled(figure, 360)
-    figure.update_layout(legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.2, "yanchor": "top"})
+    figure = styled(figure, 400)
+    figure.update_layout(
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.35, "yanchor": "top"}, margin={"b": 105}
+    )
     return figure
 
 

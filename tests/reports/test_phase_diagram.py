@@ -1,5 +1,6 @@
 """The pictures of phase diagrams."""
 
+import dataclasses
 import json
 import re
 from itertools import pairwise
@@ -55,8 +56,23 @@ def test_the_legend_names_the_outcomes_that_there_are():
 
 
 def test_what_predictions_do_not_know_is_said():
-    assert picture(**PREDICTED).note == "theory is right about 75.0% of the samples; predicted without: noise.membrane"
-    assert picture().note == "not predicted"
+    assert picture(**PREDICTED).note == (
+        "linear theory at the free state is right about 75.0% of the samples; predicted without: noise.membrane\n"
+        "1 of 9 points are refused; 1 of them like this: <too> strong"
+    )
+    assert picture().note.startswith("not predicted\n")
+
+
+def test_how_much_of_a_diagram_rests_on_little_is_said():
+    note = picture(**PREDICTED, linearised_at_rest=0.5, converged=0.75, undecided=0.25).note
+    assert "at rest (50.0% of the samples, else at the free state) is right" in note
+    assert "25.0% of the eigenvalues did not converge; 25.0% of the samples are undecided" in note
+
+
+def test_where_something_fluctuates_growth_takes_the_place_of_steps():
+    shown = dataclasses.replace(picture(**PREDICTED, growth=0.9), noisy=True)
+    assert "no rest" in draw_diagram(shown).axes[1].get_title()
+    assert "no rest" in diagram_page(shown)
 
 
 def test_outcomes_can_be_told_apart_in_grey():
