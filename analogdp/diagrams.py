@@ -7,9 +7,10 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shutil import rmtree
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow
@@ -17,23 +18,28 @@ import pyarrow.parquet
 
 from analogdp import api
 from analogdp.analysis.stability.diagram import KINDS, Cell, Progress, Surveyor, Trained, refuse_unless_analysable
-from analogdp.analysis.stability.grid import Axis, make_axis, points
+from analogdp.analysis.stability.grid import Axis, make_axis, parse_axis, points
 from analogdp.analysis.stability.predict import Where
 from analogdp.errors import InputError, RunError
 from analogdp.files import atomic_path, write_text
 from analogdp.reports.phase_diagram import Picture, diagram_page, draw_diagram
 from analogdp.reports.pictures import save_picture
-from analogdp.runs.directory import SCENARIO
+from analogdp.runs.checkpoints import load_newest
+from analogdp.runs.directory import SCENARIO, RunDirectory
 from analogdp.scenario import Scenario, dump_scenario, load_scenario
 from analogdp.scenario.estimate import refuse_if_too_large
+from analogdp.scenario.noise import NoiseSettings
 from analogdp.scenario.threads import computing_with, threads_for
 
 TABLE, PICTURE, PAGE = "diagram.parquet", "diagram.png", "diagram.html"
 OF_A_RUN = ("seed", "data", "network", "synapse", "feedback", "chips")
 """What trained weights were trained with, and points cannot change."""
 
-AxisLike = Axis | tuple[str, Iterable[Any]]
-"""An axis, or a dotted path with its values."""
+POINTS = 40
+"""Along an axis whose text names no number."""
+
+AxisLike = Axis | str | tuple[str, Iterable[Any]]
+"""An axis, its text as on the command line, or a dotted path with its values."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class PhaseDiagram:
         cells: one for each point, x varying fastest; see :class:`analogdp.analysis.stability.diagram.Cell`.
         ignored: settings that predictions leave out of account.
         directory: of the table, the pictures and the scenario; None if it was not kept.
+        weights: whose they are, if trained ones were taken; or empty.
     """
 
     scenario: Scenario
@@ -54,6 +61,7 @@ class PhaseDiagram:
     cells: tuple[Cell, ...]
     ignored: tuple[str, ...]
     directory: Path | None = None
+    weights: str = ""
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -91,6 +99,8 @@ class PhaseDiagram:
             "x": self.x.label,
             "y": self.y.label,
             "predicted_without": ", ".join(self.ignored),
+            "theory": self.picture.theory,
+            "weights": self.weights,
         }
         with atomic_path(Path(path)) as temporary:
             pyarrow.parquet.write_table(pyarrow.table(columns).replace_schema_metadata(facts), temporary)
@@ -111,11 +121,12 @@ class PhaseDiagram:
     @property
     def picture(self) -> Picture:
         """What pictures show."""
-        return Picture(self.scenario.name, self.x, self.y, self.cells, self.ignored)
+        noisy = self.scenario.noise != NoiseSettings() or self.scenario.synapse.noisy_reads
+        return Picture(self.scenario.name, self.x, self.y, self.cells, self.ignored, noisy, self.weights)
 
 
 def stability(
-    scenario: Scenario,
+    scenario: Scenario | str,
     x: AxisLike,
     y: AxisLike,
     *,
@@ -133,7 +144,7 @@ def stability(
     Points that the scenario does not allow are refused cells of the diagram. What can lie side by side is simulated together.
 
     Args:
-        scenario: what all else is taken from; of a ``run`` the run's own, with other settings as you like.
+        scenario: what all else is taken from, or its file or name; of a ``run`` the run's own, with other settings as you like.
         x, y: the settings with their values, such as ``("neuron.alpha", [0, 0.5, 1])``: numbers, SI, or text with units.
         samples: of the test set, with their labels, that each network is nudged by.
         networks: random ones at each point, with seeds from the scenario's own on.
@@ -149,11 +160,13 @@ def stability(
         InputError: this cannot be done; nothing was written.
         RunError: the results cannot be written.
     """
-    _refuse_existing(None if out is None else Path(out))
+    target = None if out is None else Path(out)
+    _refuse_existing(target)
+    scenario = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     placed = api.placed_scenario(scenario)
     refuse_unless_analysable(placed, samples)
-    axes = [own if isinstance(own, Axis) else make_axis(placed, *own) for own in (x, y)]
-    trained = None if run is None else _trained(run, placed)
+    axes = [_axis(placed, own) for own in (x, y)]
+    trained, weights = (None, "") if run is None else _trained(run, placed)
     if trained is not None and networks != 1:
         raise InputError(f"networks: {networks}; a run has one network, whose weights were trained")
     grid = points(placed, axes[0], axes[1], networks, OF_A_RUN if trained is not None else ())
@@ -163,13 +176,12 @@ def stability(
         update={"chips": first.chips * len(grid), "run": first.run.model_copy(update={"only_chips": None})}
     )
     surveyor = Surveyor(samples, at, trained, together)
+    if keep:
+        _refuse_unwritable(_folder(scenario, target))
     with computing_with(threads_for(many)):
         cells = surveyor.survey(grid, progress)
-    found = PhaseDiagram(scenario, axes[0], axes[1], tuple(cells), tuple(sorted(surveyor.ignored)))
-    if not keep:
-        return found
-    folder = _written(found, None if out is None else Path(out))
-    return PhaseDiagram(scenario, axes[0], axes[1], found.cells, found.ignored, folder)
+    found = PhaseDiagram(scenario, axes[0], axes[1], tuple(cells), tuple(sorted(surveyor.ignored)), None, weights)
+    return replace(found, directory=_written(found, target)) if keep else found
 
 
 def run_scenario(run: api.Result | Path | str, overrides: Sequence[str] = ()) -> Scenario:
@@ -182,7 +194,20 @@ def run_scenario(run: api.Result | Path | str, overrides: Sequence[str] = ()) ->
     return load_scenario(result.directory / SCENARIO, overrides)
 
 
-def _trained(run: api.Result | Path | str, scenario: Scenario) -> Trained:
+def _axis(scenario: Scenario, own: AxisLike) -> Axis:
+    if isinstance(own, Axis):
+        return own
+    if isinstance(own, str):
+        return parse_axis(scenario, own, POINTS)
+    if not isinstance(own, tuple | list) or len(own) != 2:
+        raise InputError(f'axis: expected ("neuron.alpha", [0, 0.5, 1]) or "neuron.alpha=0:1:20", not {own!r}')
+    return make_axis(scenario, *own)
+
+
+def _trained(run: api.Result | Path | str, scenario: Scenario) -> tuple[Trained, str]:
+    """A run's weights, and whose they are in words."""
+    if not isinstance(run, api.Result | Path | str):
+        raise InputError(f"run: expected a run's directory or result, not {run!r}")
     result = run if isinstance(run, api.Result) else api.open_run(run)
     if result.status == "diverged":
         raise InputError(f"{result.directory} diverged, and has no trained network: {result.manifest.reason}")
@@ -192,7 +217,12 @@ def _trained(run: api.Result | Path | str, scenario: Scenario) -> Trained:
             raise InputError(
                 f"{name}: trained weights are those of the run's own {name}; leave it as {result.directory} has it"
             )
-    return Trained.of(result.network, own, scenario)
+    trained = Trained.of(result.network, own, scenario)
+    newest = load_newest(RunDirectory(result.directory).checkpoints, lambda _: None)
+    # The network has been read from it.
+    update = newest.update if newest is not None else 0
+    unfinished = "" if result.status == "finished" else ", run not finished"
+    return trained, f"weights of update {update} of {result.directory}{unfinished}"
 
 
 def _last(cells: list[Cell], stable: list[bool]) -> float | None:
@@ -203,7 +233,7 @@ def _last(cells: list[Cell], stable: list[bool]) -> float | None:
 
 def _written(found: PhaseDiagram, target: Path | None) -> Path:
     """All results in a new directory, which is complete or absent."""
-    place = found.scenario.run.directory if target is None else target.absolute().parent
+    place = _folder(found.scenario, target)
     staging = place / f".{found.scenario.name}.{uuid.uuid4().hex}"
     try:
         staging.mkdir(parents=True)
@@ -216,6 +246,20 @@ def _written(found: PhaseDiagram, target: Path | None) -> Path:
         raise RunError(f"cannot write the diagram in {place}: {error.strerror or error}") from error
     finally:
         rmtree(staging, ignore_errors=True)
+
+
+def _folder(scenario: Scenario, target: Path | None) -> Path:
+    """What the results' directory will be in."""
+    return scenario.run.directory if target is None else target.absolute().parent
+
+
+def _refuse_unwritable(place: Path) -> None:
+    """Find out before all the work whether there can be results, and leave nothing."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        TemporaryDirectory(dir=place, prefix=".").cleanup()
+    except OSError as error:
+        raise InputError(f"{place} cannot be written: {error.strerror or error}; choose another directory") from error
 
 
 def _named(staging: Path, stem: Path, target: Path | None) -> Path:

@@ -73,3 +73,36 @@ def test_a_runs_trained_weights_are_taken(make_scenario, tmp_path):
         adp.stability(scenario.model_copy(update={"seed": 3}), X, Y, run=run, keep=False)
     with pytest.raises(InputError, match=r"network\.gain: trained weights"):
         adp.stability(scenario, X, ("network.gain", [0.5, 1.0]), samples=2, run=run, keep=False)
+    assert trained.weights.startswith("weights of update ")
+    assert "not finished" not in trained.weights
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"x": None}, "axis: expected"),
+        ({"run": 3}, "run: expected"),
+        ({"together": 0}, "together"),
+        ({"at": "nowhere"}, "nowhere"),
+        ({"samples": 1.5}, "samples"),
+        ({"networks": 1.5}, "networks"),
+    ],
+)
+def test_what_is_no_diagram_is_refused_in_words(scenario, changes, words):
+    with pytest.raises(InputError, match=words):
+        adp.stability(**{"scenario": scenario, "x": X, "y": Y, "samples": 2, "keep": False, **changes})
+
+
+def test_an_axis_may_be_text(scenario):
+    found = adp.stability(scenario, "neuron.alpha=0:1:2", Y, samples=2, keep=False)
+    assert found.x.values == (0.0, 1.0)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(scenario, tmp_path):
+    (tmp_path / "file").write_text("")
+    told = []
+    with pytest.raises(InputError, match="cannot be written"):
+        adp.stability(
+            scenario, X, Y, samples=2, out=tmp_path / "file" / "sub", progress=lambda *count: told.append(count)
+        )
+    assert told == []

@@ -13,11 +13,14 @@ from analogdp.cli.output import tell
 from analogdp.cli.running import DataDirectory, use_data
 from analogdp.cli.tables import table
 from analogdp.errors import InputError
+from analogdp.registry import suggestion
 
 if TYPE_CHECKING:
     from analogdp.diagrams import PhaseDiagram
 
 _TENTHS = 10
+_STATES = ("free", "rest")
+_INTERRUPTED = 130
 
 
 def stability(
@@ -31,7 +34,9 @@ def stability(
     y: Annotated[
         str,
         typer.Option(
-            "--y", metavar="AXIS", help="The same of y: KEY=FIRST:LAST[:NUMBER][:log], e.g. neuron.tau='1 us:9 us'."
+            "--y",
+            metavar="AXIS",
+            help="The same of y: KEY=FIRST:LAST[:NUMBER][:log], e.g. 'neuron.tau=1 us:9 us:20:log'.",
         ),
     ] = "neuron.beta=0.05:2",
     points: Annotated[int, typer.Option(metavar="N", help="Values along each axis that names no number.")] = 40,
@@ -59,27 +64,33 @@ def stability(
 
     if (scenario is None) == (run is None):
         raise InputError("name either a scenario or, with --run, the directory of a run")
-    if at not in ("free", "rest"):
-        raise InputError(f"--at {at}: expected free or rest")
+    if at not in _STATES:
+        raise InputError(f"--at {at}: expected free or rest: {suggestion(at, _STATES)}")
     use_data(data_dir)
     base = run_scenario(run, settings or ()) if run is not None else load_scenario(str(scenario), settings or ())
     refuse_unless_analysable(base, samples)
-    found = find_out(
-        base,
-        parse_axis(base, x, points),
-        parse_axis(base, y, points),
-        samples=samples,
-        networks=networks,
-        run=run,
-        at=cast("Literal['free', 'rest']", at),
-        out=out,
-        progress=_Line(),
-    )
+    try:
+        found = find_out(
+            base,
+            parse_axis(base, x, points),
+            parse_axis(base, y, points),
+            samples=samples,
+            networks=networks,
+            run=run,
+            at=cast("Literal['free', 'rest']", at),
+            out=out,
+            progress=_Line(),
+        )
+    except KeyboardInterrupt:
+        tell("interrupted, nothing was written", sys.stderr)
+        raise typer.Exit(_INTERRUPTED) from None
     assert found.directory is not None
     table(("outcome", "share of points"), [[kind, f"{share:.1%}"] for kind, share in found.shares.items()])
     if found.y.path == "neuron.beta":
         typer.echo("")
         table((found.x.label, "stable up to beta", "predicted"), _critical(found))
+    elif found.x.path == "neuron.beta":
+        typer.echo("\nup to which beta all is stable is told where --y is neuron.beta: exchange the axes")
     typer.echo(f"\n{found.picture.note}")
     for name, file in (("table", TABLE), ("picture", PICTURE), ("page", PAGE)):
         typer.echo(f"{name + ':':<9}{found.directory / file}")
