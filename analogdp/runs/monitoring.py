@@ -98,8 +98,8 @@ def described(row: Row) -> str:
     return words if math.isnan(row["steps_taken"]) else f"{words}, settled in {row['steps_taken']:g} steps"
 
 
-def _columns(prediction: Prediction, alone: float) -> dict[str, list[float]]:
-    """Of every chip, about those of its samples that settle worst."""
+def _columns(prediction: Prediction, alone: Tensor) -> dict[str, list[float]]:
+    """Of every chip, about those of its samples that settle worst; ``alone``: growth without a loop, ``(chips, 1)``."""
     growth, worst = prediction.growth.max(-1, keepdim=True)
     leading = prediction.leading.gather(-1, worst)
     gain = prediction.loop_gain.amax(-1, keepdim=True)
@@ -118,14 +118,26 @@ def _columns(prediction: Prediction, alone: float) -> dict[str, list[float]]:
     return {name: own.squeeze(-1).tolist() for name, own in columns.items()}
 
 
-def _left_alone(clock: Clock, network: Network) -> float:
-    """What a step leaves of a deviation of the slowest neuron, if there is no loop: from there growth goes its way to 1."""
+def _left_alone(clock: Clock, network: Network) -> Tensor:
+    """What a step leaves of a deviation where there is no loop, of each chip ``(chips, 1)``: from there growth goes its way to 1.
+
+    The slowest neuron decides, or the fastest one if a step is too long for it.
+    """
+    chips, device = network.chips, network.device
     if isinstance(clock, Poisson):
-        return 1 - tick_probability(clock) * clock.share
+        return torch.full((chips, 1), 1 - tick_probability(clock) * clock.share, dtype=torch.float64, device=device)
     if not isinstance(clock, Continuous):
-        return 0.0
-    slowest = max(float(torch.as_tensor(layer.tau).max()) for layer in network.layers)
-    return float(clock.integrator.amplification(clock.timestep / slowest, np.zeros(1, dtype=complex))[0])
+        return torch.zeros(chips, 1, dtype=torch.float64, device=device)
+    layers = [
+        torch.as_tensor(layer.tau, dtype=torch.float64).expand(network.compartments, chips, 1, layer.units)
+        for layer in network.layers
+    ]
+    own = torch.cat([tau.movedim(1, 0).flatten(1) for tau in layers], 1)
+    left = [
+        [clock.integrator.amplification(clock.timestep / tau, np.zeros(1, dtype=complex)).item() for tau in extremes]
+        for extremes in torch.stack(own.aminmax(dim=1), 1).tolist()
+    ]
+    return torch.tensor(left, dtype=torch.float64, device=device).amax(1, keepdim=True)
 
 
 def _steps_taken(settling: Settling | None, some: slice, chips: int) -> list[float]:

@@ -9,7 +9,10 @@ import pytest
 import torch
 
 import analogdp as adp
-from analogdp.analysis.stability.predict import Prediction
+from analogdp import registry
+from analogdp.analysis.stability.predict import Prediction, predict
+from analogdp.data import load
+from analogdp.dynamics import Poisson, Settling
 from analogdp.errors import RunError
 from analogdp.network import build
 from analogdp.runs import Observer, RunDirectory, monitoring
@@ -60,6 +63,77 @@ def test_the_first_rows_are_those_of_the_initial_weights(monitored):
         found = (row["loop_gain"], row["growth"], row["eigenvalue_real"], row["approach"])
         assert found == pytest.approx(4 * (expected,), rel=1e-6)
         assert (row["eigenvalue_imag"], row["converged"], row["certified"], row["at_rest"]) == (0, 1, 1, 1)
+
+
+TANH = {"model": "dp", "alpha": 0.6, "beta": 0.5, "activation": "tanh", "tau": "1 us"}
+TIMES = {
+    "random clocks": ({"clock": "poisson", "settle": {"at_most": "60 us"}}, {}),
+    "unequal neurons": ({"dt": "0.3 us", "settle": {"at_most": "60 us"}}, {"tau": 0.2}),
+    "euler steps that are long for fast neurons": (
+        {"dt": "1 us", "integrator": "euler", "settle": {"at_most": "60 us"}},
+        {"tau": {"std": 0.1, "distribution": "uniform"}},
+    ),
+}
+
+
+# Two runs each; loops that turn decide on the last one's approach, and loop gains on those of the others.
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(name, marks=pytest.mark.slow) for name in list(TIMES)[:2]), [*TIMES][2]]
+)
+def test_rows_are_analyses_of_the_weights_of_their_update(tmp_path, name):
+    """Of all samples, two updates later, to 1e-9: what is analysed is the trained network of a run that ended there."""
+    dynamics, mismatch = TIMES[name]
+    runs = [
+        adp.run(
+            scenario(
+                tmp_path,
+                chips=2,
+                data={"name": "blobs", "inputs": 8, "classes": 4, "train_limit": 12, "test_limit": 4},
+                network={"layers": [8, 6, 5, 4]},
+                neuron=TANH,
+                dynamics=dynamics,
+                mismatch=mismatch,
+                learning={"batch": 12, "epochs": epochs},
+                measure={"stability": {"every": 1, "samples": 12}},
+            )
+        )
+        for epochs in (2, 3)
+    ]
+    network, own = runs[0].network, runs[0].scenario
+    clock = registry.clocks.get(own.dynamics.clock).build(own.dynamics)
+    data = load(own.data, own.seed).to(network.device, network.dtype)
+    inputs, labels = (own[:12].unsqueeze(0) for own in (data.train_inputs, data.train_targets))
+    found = predict(network, clock, inputs, labels, TANH["beta"])
+    lone = left_alone(clock, network)
+    for row in (row for row in runs[1].stability if row["update"] == 2):
+        chip = row["chip"]
+        growth, gain = found.growth[chip].max().item(), found.loop_gain[chip]
+        expected = {
+            "loop_gain": gain.max().item(),
+            "loop_gain_mean": gain.mean().item(),
+            "growth": growth,
+            "approach": max(gain.max().item(), (growth - lone[chip]) / (1 - lone[chip])),
+            "steps_predicted": found.steps[chip].max().item(),
+        }
+        assert {column: row[column] for column in expected} == pytest.approx(expected, rel=1e-9)
+        leading = found.leading[chip, found.growth[chip].argmax()]
+        assert (row["eigenvalue_real"], abs(row["eigenvalue_imag"])) == pytest.approx(
+            (leading.real.item(), abs(leading.imag.item())), abs=1e-9
+        )
+
+
+def left_alone(clock, network) -> list[float]:
+    """What a step leaves of a deviation of the worst neuron of each chip, all loops cut: from its neurons one by one."""
+    if isinstance(clock, Poisson):
+        return [math.exp(-clock.rate * clock.timestep)] * network.chips
+    worst = [0.0] * network.chips
+    for layer in network.layers:
+        tau = torch.as_tensor(layer.tau).expand(2, network.chips, 1, layer.units)
+        for chip in range(network.chips):
+            z = clock.timestep / tau[:, chip].numpy()
+            left = abs(1 - z) if clock.integrator is registry.integrators.get("euler") else np.exp(-z)
+            worst[chip] = max(worst[chip], left.max())
+    return worst
 
 
 def test_steps_are_predicted_as_the_simulation_takes_them(monitored):
@@ -134,6 +208,19 @@ def test_a_chip_is_warned_of_when_it_comes_near_and_again_only_after_it_was_not(
 def test_what_was_warned_of_before_a_checkpoint_is_remembered_after_it(watch):
     said = watch([0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.9, 0.1], cut=3)
     assert len(said) == 2
+
+
+def test_steps_taken_are_those_of_the_last_of_the_analysed_samples(tmp_path, monkeypatch):
+    """NaN where one had not settled; samples beyond those that are analysed do not count."""
+    own = scenario(tmp_path, chips=2, measure={"stability": {"every": 1, "samples": 3}})
+    monkeypatch.setattr(monitoring, "predict", lambda *_, **__: foretold([0.5, 0.5]))
+    stability = Stability(own.measure.stability, own, build(own), RunDirectory(tmp_path), str)
+    after = torch.tensor([[3, 7, 5, 90], [2, -1, 5, 4]])
+    settling = Settling((), torch.zeros(0), 90, after.amax(1), after)
+    stability.see(0, torch.zeros(1, 4, 64), torch.zeros(1, 4, 10), settling)
+    first, second = (row["steps_taken"] for row in stability.journal.rows())
+    assert first == 7
+    assert math.isnan(second)
 
 
 def test_growth_counts_from_that_of_a_lone_neuron(tmp_path):
