@@ -35,12 +35,14 @@ from analogdp.dynamics import Continuous
 from analogdp.dynamics.integrators import Euler, ExponentialAdamsBashforth2, ExponentialEuler
 from analogdp.errors import InputError
 
-SHORTEST = 0.02
+BESIDE_POLE = 0.02
 """Of the decay of the slowest neuron alone, where there is a pole: how close to it roots are searched for."""
 LEAST_MULTIPLIER = 1e-3
 """Of a clock's step: what decays faster is not searched for; neurons alone may be at rest after one step."""
-SHARPEST = 1e-3
-"""Of the width of what is searched: to which roots are bracketed at first."""
+SMALLEST = 1e-150
+"""Entries of matrices below that are nothing, and their products no numbers."""
+SHARPEST = 0.03
+"""To which roots are bracketed at first, as a share of how far left of 0 is searched, or of the width of that."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,12 @@ class LoopEquation:
         matrix[..., :size, :] = -self.own @ first
         matrix[..., :size, size:] += first[..., size:]
         matrix[..., size : 2 * size, :] = -self.gain @ first
-        values: Tensor = torch.linalg.eigvals(matrix)
-        return values
+        return _eigenvalues(matrix)
 
 
 def has_loop_equation(linearisation: Linearisation) -> bool:
     """Whether the characteristic equation is one of the outputs' size: all compartments share their slopes."""
-    return bool(shares_slopes(linearisation).all()) and output_closing(linearisation).exact
+    return bool((shares_slopes(linearisation) & output_closing(linearisation).exact).all())
 
 
 def loop_equation(linearisation: Linearisation) -> LoopEquation:
@@ -127,7 +128,12 @@ def _inverse_roots(powers: list[int], terms: Tensor) -> Tensor:
     companion.diagonal(-size, -2, -1).fill_(1)
     for power, term in zip(powers, terms, strict=True):
         companion[..., :size, (power - 1) * size : power * size] = -term
-    values: Tensor = torch.linalg.eigvals(companion)
+    return _eigenvalues(companion)
+
+
+def _eigenvalues(matrices: Tensor) -> Tensor:
+    """Of square matrices, also where saturated outputs have left numbers so small that they confuse LAPACK."""
+    values: Tensor = torch.linalg.eigvals(matrices.masked_fill(matrices.abs() < SMALLEST, 0.0))
     return values
 
 
@@ -185,8 +191,12 @@ class CharacteristicFunction:
         self._tau = [tau[part].reshape(2, -1) for part in system.places]
         # Compartments of unequal speed answer with unequal slopes, too.
         alike = bool(shares_slopes(linearisation)[chip, sample]) and all((own[0] == own[1]).all() for own in self._tau)
-        self._passes = [min(*way.shape, np.inf if not alike else self._drive.shape[-1]) for way in self._up]
-        self.poles = np.unique(-1 / tau if clock is None else np.log(np.abs(1 - _gain(clock, tau))) / clock.timestep)
+        most = self._drive.shape[-1] if alike else np.inf
+        self._passes = [min(*way.shape, most) for way in self._up]
+        with np.errstate(divide="ignore"):
+            self.poles = np.unique(
+                -1 / tau if clock is None else np.log(np.abs(1 - _gain(clock, tau))) / clock.timestep
+            )
 
     def __call__(self, exponents: Complex) -> tuple[Complex, NDArray[np.float64]]:
         """Phase factors and logarithms of the modulus at exponents p in 1/s, ``(points,)``."""
@@ -217,7 +227,8 @@ class CharacteristicFunction:
         """
         root = Root(None, True)
         for whole in self._reaches() if region is None else [region]:
-            root = rightmost_zero(self, whole, SHARPEST * (whole.right - whole.left))
+            sizes = whole.right - whole.left, abs(whole.left)
+            root = rightmost_zero(self, whole, SHARPEST * min(own for own in sizes if own))
             if root.value is not None or not root.certain:
                 break
         return root
@@ -250,7 +261,7 @@ class CharacteristicFunction:
 
     def _reaches(self) -> list[Rectangle]:
         """Where zeros to the right of all poles can be; each reaches further left, where delays amplify, than the one before."""
-        last = -np.inf if np.isinf(self.poles[-1]) else self.poles[-1] + SHORTEST * abs(self.poles[-1])
+        last = -np.inf if np.isinf(self.poles[-1]) else self.poles[-1] + BESIDE_POLE * abs(self.poles[-1])
         if self._clock is not None:
             last = max(last, np.log(LEAST_MULTIPLIER) / self._clock.timestep)
         stages = max(0, int(np.ceil(np.log2(max(1.0, -last * sum(self._delays))))))

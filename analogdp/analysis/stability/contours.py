@@ -137,7 +137,9 @@ def rightmost_zero(function: Analytic, region: Rectangle, precision: float) -> R
         certain &= sure
         zeros = _polished(function, bracket, precision)
         if len(zeros):
-            best = max(map(complex, zeros), key=lambda zero: (round(zero.real / (CLEAR * precision)), zero.imag))
+            best = max(
+                map(complex, zeros), key=lambda zero: (round(zero.real / (10 * POLISHED * precision)), zero.imag)
+            )
             beyond = count_zeros(function, replace(region, left=best.real + CLEAR * precision))
             if beyond.zeros == 0:
                 return Root(best, certain and beyond.certain)
@@ -189,4 +191,5 @@ def _polished(function: Analytic, strip: Rectangle, precision: float) -> Complex
         steps[going], points[going] = own, points[going] + own
         widths[going] = np.clip(np.abs(own), 1e-7 * precision, widths[going])
     near = (np.abs(steps) <= POLISHED * precision) & (np.abs(points.real - strip.left) < 2 * precision)
-    return points[near & (points.imag >= strip.low) & (points.imag <= strip.high)]
+    inside = (points.imag >= strip.low) & (points.imag <= strip.high)
+    return np.asarray(points[near & inside], dtype=np.complex128)

@@ -68,32 +68,74 @@ def test_its_rightmost_root_is_the_rightmost_eigenvalue(nudged, name):
     assert (root.value.real, abs(root.value.imag)) == pytest.approx((rightmost.real, abs(rightmost.imag)), abs=1e-3)
 
 
-def delayed(steps: int) -> AxonSettings:
-    return AxonSettings(delay=DelaySettings(bottom_up=(steps * 0.2 * TAU,), top_down=(2 * steps * 0.2 * TAU,)))
+def delayed(share: float, up: tuple[int, ...], down: tuple[int, ...]) -> AxonSettings:
+    """Delays of so many steps, each a share of tau."""
+    late = {name: tuple(share * TAU * n for n in own) for name, own in (("bottom_up", up), ("top_down", down))}
+    return AxonSettings(delay=DelaySettings(**late))
 
 
-def delay_line(system, state, gain: float, steps: int) -> np.ndarray:
-    """Exponential Euler of a linear network whose messages take time, with all that is on its way written out as state."""
-    jacobian, size, depth = motion_of(system, state)[1], system.size, 2 * steps
+def delay_line(system, state, gain: np.ndarray, up: tuple[int, ...], down: tuple[int, ...]) -> np.ndarray:
+    """Exponential Euler of a network whose messages take time, with all that is on its way written out as state."""
+    jacobian, size, depth = motion_of(system, state)[1], system.size, max(*up, *down)
     matrix = np.zeros(((depth + 1) * size, (depth + 1) * size))
     matrix[size:, :-size] = np.eye(depth * size)
-    matrix[:size, :size] = (1 - gain) * np.eye(size)
+    matrix[:size, :size] = np.diag(1 - gain)
     for target, row in enumerate(system.places):
         for source, column in enumerate(system.places):
-            late = 0 if source == target else steps if source < target else 2 * steps
+            late = 0 if source == target else up[source] if source < target else down[target]
             own = slice(late * size + column.start, late * size + column.stop)
-            matrix[row, own] += gain * jacobian[row, column]
+            matrix[row, own] += gain[row, None] * jacobian[row, column]
     return matrix
 
 
-@pytest.mark.parametrize("alpha", [0.1, 0.9])
-def test_delays_give_the_eigenvalues_of_the_delay_lines_written_out(nudged, alpha):
-    system, state = nudged((6, 4, 4, 3), neuron={"alpha": alpha, "beta": 0.4})
-    clock = Continuous(registry.integrators.get("exp_euler"), 0.2 * TAU, 10, axons=delayed(3))
+def compare_with_delay_line(system, state, share, up, down):
+    """The root found and that of the matrix, as multipliers."""
+    clock = Continuous(registry.integrators.get("exp_euler"), share * TAU, 10, axons=delayed(share, up, down))
     root = CharacteristicFunction(linearise(system, state), sample=1, clock=clock).rightmost()
-    wanted = np.abs(np.linalg.eigvals(delay_line(system, state, -np.expm1(-0.2), 3))).max()
+    gain = -np.expm1(-share * TAU / motion_of(system, state)[2])
+    wanted = np.abs(np.linalg.eigvals(delay_line(system, state, gain, up, down))).max()
     assert root.certain
-    assert np.exp(root.value.real * 0.2 * TAU) == pytest.approx(wanted, rel=1e-7)
+    assert np.exp(root.value.real * share * TAU) == pytest.approx(wanted, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "share", "up", "down"),
+    [
+        (0.1, 0.2, (3, 3), (6, 6)),
+        (0.9, 0.2, (3, 3), (6, 6)),
+        (0.1, 0.5, (20, 21), (10, 8)),
+        (0.9, 0.5, (7, 0), (12, 31)),
+        (0.9, 1.0, (40,), (40,)),
+    ],
+)
+def test_delays_give_the_eigenvalues_of_the_delay_lines_written_out(nudged, alpha, share, up, down):
+    """Also where so many roots lie side by side that a contour could miss them, or the rightmost one be another."""
+    layers = (6, 3, 3) if len(up) == 1 else (6, 3, 3, 3)
+    mismatch = {"tau": {"std": 0.2, "compartments": 0.1}} if share == 0.5 else {}
+    neuron = {"alpha": alpha, "beta": 0.8, "output": "linearised"}
+    gain, at = (1.5, "rest") if alpha > 0.5 else (1.0, "free")
+    system, state = nudged(layers, at=at, neuron=neuron, mismatch=mismatch, network={"gain": gain})
+    compare_with_delay_line(system, state, share, up, down)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+def test_random_delays_give_the_eigenvalues_of_the_delay_lines_written_out(nudged, seed):
+    draw = np.random.default_rng(seed)
+    up, down = (tuple(draw.integers(5, 41, 2).tolist()) for _ in range(2))
+    neuron = {"alpha": draw.uniform(), "beta": draw.uniform(0.2, 0.9), "output": "linearised"}
+    at, tau = ("free", 0.1) if seed % 2 else ("rest", 0.0)
+    system, state = nudged((6, 3, 3, 3), at=at, neuron=neuron, mismatch={"tau": tau})
+    compare_with_delay_line(system, state, draw.choice([0.2, 0.5]), up, down)
+
+
+def test_euler_steps_as_long_as_tau_forget_the_state_and_have_the_roots_of_the_jacobian(nudged):
+    system, state = nudged((6, 4, 4, 3), neuron={"alpha": 0.1, "beta": 0.8, "output": "linearised"})
+    clock = Continuous(registry.integrators.get("euler"), TAU, 10)
+    root = CharacteristicFunction(linearise(system, state), sample=1, clock=clock).rightmost()
+    wanted = np.abs(np.linalg.eigvals(motion_of(system, state)[1])).max()
+    assert root.certain
+    assert np.exp(root.value.real * TAU) == pytest.approx(wanted, rel=1e-9)
 
 
 @pytest.mark.parametrize("delay", [1.0, 4.0])
@@ -115,7 +157,7 @@ def test_delays_make_a_linear_network_grow_as_fast_as_it_does_in_the_simulator(n
     """With a positive gamma delays destabilise; the growth of a long simulation is within 1e-3 of the root's."""
     neuron = {"activation": "identity", "alpha": 0.9, "beta": 0.9, "output": "linearised"}
     system, state = nudged((6, 4, 4, 3), samples=2, neuron=neuron, network={"gain": 1.5})
-    clock = Continuous(registry.integrators.get("exp_euler"), 0.2 * TAU, 1000, None, axons=delayed(3))
+    clock = Continuous(registry.integrators.get("exp_euler"), 0.2 * TAU, 1000, None, axons=delayed(0.2, (3, 3), (6, 6)))
     roots = [CharacteristicFunction(linearise(system, state), sample=k, clock=clock).rightmost() for k in (0, 1)]
     growth = np.exp(roots[0].value.real * 0.2 * TAU)
     assert growth > 1
@@ -181,6 +223,24 @@ def test_the_rightmost_zero_is_found_and_its_absence_too():
     assert found.certain
     assert found.value == pytest.approx(1 + 1j)
     assert rightmost_zero(polynomial(-1), Rectangle(0, 2, -2, 2), 1e-2).value is None
+
+
+def test_of_zeros_closer_together_than_the_bracket_the_rightmost_is_found():
+    """A comb of zeros, as delays make it, one of them a little further right than the others."""
+    comb = [-1e-5 * abs(k - 4) + 0.1234j * k for k in range(-8, 9)]
+    found = rightmost_zero(polynomial(*comb), Rectangle(-0.7, 1.3, -2, 2), 0.1)
+    assert found.certain
+    assert found.value == pytest.approx(4 * 0.1234j, abs=1e-9)
+
+
+def test_zeros_whose_turns_would_look_like_none_are_counted_if_points_are_close_enough():
+    """1 - e^(-40 p): a zero at each multiple of 2 pi i / 40."""
+
+    def comb(points):
+        values = -np.expm1(-40 * points)
+        return np.sign(values), np.log(np.abs(values))
+
+    assert count_zeros(comb, Rectangle(-0.2, 1, -10, 10.03, spacing=1 / 40)).zeros == 127
 
 
 def test_a_root_whose_contours_were_not_followed_to_the_end_is_not_certain(monkeypatch):
