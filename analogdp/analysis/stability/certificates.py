@@ -28,7 +28,7 @@ def proven_stable(linearisation: Linearisation) -> Tensor:
     """
     system = linearisation.system
     each = [system.tau[..., place] for place in system.places]
-    together = torch.stack([(own == own[..., :1]).all() for own in each]).all()
+    together = torch.stack([(own == own[..., :1]).all(-1) for own in each]).all(0)
     alike = shares_slopes(linearisation) & output_closing(linearisation).exact
     return together & ((alike & (loop_gain(linearisation) < 1)) | (small_gain(linearisation) < 1))
 
@@ -39,9 +39,10 @@ def small_gain(linearisation: Linearisation) -> Tensor:
     like, last = closing.gain[..., 0], len(transfers)
     # Outputs that follow their own mean go round among themselves, and make so much of it at most.
     kept = torch.linalg.matrix_norm(closing.own, 2)
-    amplified = (1 / (1 - kept)).where(kept < 1, torch.inf) if closing.exact else torch.full_like(kept, torch.inf)
+    bounded = closing.exact & (kept < 1)
     if not transfers:
-        return torch.zeros_like(kept).where(amplified.isfinite(), torch.inf)
+        return torch.zeros_like(kept).where(bounded, torch.inf)
+    amplified = (1 / (1 - kept)).where(bounded, 0.0)
     through = closing.through if closing.at_mean else torch.ones_like(like)
     turns = [*(own.difference_by_drive for own in transfers), amplified.unsqueeze(-1) * through]
     phis, chis = [own.mean_by_drive for own in transfers], [own.difference_by_push for own in transfers]
@@ -57,7 +58,7 @@ def small_gain(linearisation: Linearisation) -> Tensor:
                 path = turns[k + 1].unsqueeze(-1) * raised @ (own.mean_by_push.unsqueeze(-1) * lowered)
                 gains[..., k, source] += torch.linalg.matrix_norm(path, 2)
     radius: Tensor = torch.linalg.eigvals(gains.nan_to_num(0, 0)).abs().amax(-1)
-    return radius.where(gains.isfinite().all(-1).all(-1), torch.inf)
+    return radius.where(bounded & gains.isfinite().all(-1).all(-1), torch.inf)
 
 
 def _chained(ways: Sequence[Tensor], factors: Sequence[Tensor]) -> list[Tensor]:

@@ -33,14 +33,14 @@ class Closing:
         at_mean: whether the gradient is taken at the outputs' own mean (DP-transposed), one h later than at the drive.
         own: N, how nudging moves that mean, of the same shape; 0 unless the outputs have a gamma.
         through: the slopes of the mean by the drive, ``(chips, batch, out)``.
-        exact: whether this is all there is; compartments of unequal gains answer in two ways at once.
+        exact: where this is all there is, ``(chips, batch)`` flags; compartments of unequal gains answer in two ways at once.
     """
 
     gain: Tensor
     at_mean: bool
     own: Tensor
     through: Tensor
-    exact: bool
+    exact: Tensor
 
 
 def output_closing(linearisation: Linearisation) -> Closing:
@@ -52,10 +52,10 @@ def output_closing(linearisation: Linearisation) -> Closing:
     by_mean = output.own.sum(1)
     own = -(output.mean.unsqueeze(-1) * by_mean).sum(0)
     if not bool(output.own.any()):
-        return Closing(-by_drive, False, own, through, True)
+        return Closing(-by_drive, False, own, through, torch.ones_like(through[..., 0], dtype=torch.bool))
     gain = -(output.difference.unsqueeze(-1) * by_mean).sum(0)
-    own = own.masked_fill(own.abs() <= NEGLIGIBLE * gain.abs().amax(), 0.0)
-    return Closing(gain, True, own, through, not bool((by_drive.abs() > NEGLIGIBLE).any()))
+    own = own.masked_fill(own.abs() <= NEGLIGIBLE * gain.abs().amax((-2, -1), keepdim=True), 0.0)
+    return Closing(gain, True, own, through, (by_drive.abs() <= NEGLIGIBLE).all(-1).all(-1))
 
 
 def shares_slopes(linearisation: Linearisation) -> Tensor:
@@ -81,7 +81,8 @@ def is_nilpotent(linearisation: Linearisation, alike: bool = True) -> Tensor:
     output = linearisation.output
     by_mean = output.mean.unsqueeze(-1) * output.own.sum(1)
     own = by_mean.sum(0, keepdim=True) if alike else by_mean
-    flags = (own.abs() <= NEGLIGIBLE * output.own.abs().amax().clamp_min(1.0)).all(-1).all(-1).all(0)
+    largest = output.own.abs().amax((0, 1, -2, -1)).clamp_min(1.0)
+    flags = (own.abs().amax((-2, -1)) <= NEGLIGIBLE * largest).all(0)
     for response in linearisation.hidden:
         moved = response.mean * response.push
         kappa = moved.sum(0, keepdim=True) if alike else moved

@@ -125,7 +125,8 @@ def mean_square_growth(system: System, state: Tensor, clock: Poisson | Sweep) ->
     parts = [_moment_radius(_moments(system, chunk, clock), chunk) for chunk in chunks]
     radius, error = (torch.cat(own).reshape(state.shape[:2]) for own in zip(*parts, strict=True))
     # Of a square root; where that is none, of its own size.
-    return Growth(radius.sqrt(), torch.minimum(error / (2 * radius.sqrt()), error.sqrt()))
+    slope = (error / (2 * radius.sqrt())).nan_to_num(torch.inf)
+    return Growth(radius.sqrt(), torch.minimum(slope, error.sqrt()))
 
 
 @torch.no_grad()
@@ -153,7 +154,7 @@ def almost_sure_growth(
         raise InputError(f"steps: {steps} are too few for a Lyapunov exponent; allowed: from {BLOCKS + 1}")
     step, vector = linear_step(system, state, clock, stream), random_start(state)
     vector = vector / vector.norm(dim=-1, keepdim=True)
-    logs, lost = state.new_zeros(BLOCKS + 1, *state.shape[:2]), torch.zeros(state.shape[:2], dtype=torch.bool)
+    logs, lost = state.new_zeros(BLOCKS + 1, *state.shape[:2]), torch.zeros_like(state[..., 0], dtype=torch.bool)
     for taken in range((BLOCKS + 1) * length):
         moved = step(vector)
         grown = moved.norm(dim=-1)

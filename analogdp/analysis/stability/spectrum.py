@@ -76,13 +76,13 @@ class Spectrum:
 
 
 class _Linear(NamedTuple):
-    """A matrix by its products, what its eigenvalues grow by, a vector of the right shape, and the slowest lone neuron's
-    eigenvalue."""
+    """A matrix by its products, what its eigenvalues grow by, a vector of the right shape, and the eigenvalues of neurons that
+    are alone, ``(chips or 1, 1, count)``."""
 
     product: Product
     growth: Modulus
     like: Tensor
-    alone: float
+    alone: Tensor
 
 
 def spectrum(
@@ -122,7 +122,7 @@ def spectrum(
         values, residuals = _dense(matrix) if way == "dense" else _arnoldi(matrix, directions)
     # What no loop reaches decays by itself; eigenvalues that are zero many times over would be found only roughly.
     calm = is_nilpotent(near, isinstance(clock, Sweep | Poisson) or _compartments_alike(system)).unsqueeze(-1)
-    values, residuals = torch.where(calm, matrix.alone, values), residuals.masked_fill(calm, 0.0)
+    values, residuals = torch.where(calm, _fastest(matrix), values), residuals.masked_fill(calm, 0.0)
     growths = torch.from_numpy(matrix.growth(values.cpu().numpy())).to(state.device)
     growths, order = growths.sort(-1, descending=True)
     values, residuals = values.gather(-1, order), residuals.gather(-1, order)
@@ -150,17 +150,16 @@ def _compartments_alike(system: System) -> bool:
 def _matrix(system: System, state: Tensor, clock: Clock | None) -> _Linear:
     """What moves the network, as a matrix whose eigenvalues tell how it grows."""
     if isinstance(clock, Sweep):
-        return _Linear(linear_step(system, state, clock), np.abs, state, 0.0)
+        return _Linear(linear_step(system, state, clock), np.abs, state, state.new_zeros(1, 1, 1))
     if _moves_alike(system, clock):
         return _jacobian(system, state, clock)
     if not isinstance(clock, Continuous) or clock.integrator.adaptive or clock.integrator.largest_step is not None:
         return _jacobian(system, state, clock)
     gain = -torch.expm1(-clock.timestep / system.tau)
-    alone = 1 - float(gain.min())
     if clock.integrator is ExponentialAdamsBashforth2:
         both = torch.cat([state, state], -1)
-        return _Linear(_two_steps(system, state, clock), np.abs, both, alone)
-    return _Linear(linear_step(system, state, clock), np.abs, state, alone)
+        return _Linear(_two_steps(system, state, clock), np.abs, both, 1 - gain)
+    return _Linear(linear_step(system, state, clock), np.abs, state, 1 - gain)
 
 
 def _jacobian(system: System, state: Tensor, clock: Clock | None) -> _Linear:
@@ -168,9 +167,15 @@ def _jacobian(system: System, state: Tensor, clock: Clock | None) -> _Linear:
     product, fastest = system.jacobian(state), float(system.tau.min())
     growth = _growth(clock, fastest)
     if _moves_alike(system, clock):
-        return _Linear(product, growth, state, 0.0)
+        return _Linear(product, growth, state, state.new_zeros(1, 1, 1))
     share = fastest / system.tau
-    return _Linear(lambda v: torch.lerp(v, product(v), share), growth, state, 1 - float(share.min()))
+    return _Linear(lambda v: torch.lerp(v, product(v), share), growth, state, 1 - share)
+
+
+def _fastest(matrix: _Linear) -> Tensor:
+    """The eigenvalue of the neuron of each chip that grows fastest if alone, ``(chips or 1, 1, 1)``."""
+    growths = torch.from_numpy(matrix.growth(matrix.alone.cpu().numpy())).to(matrix.alone.device)
+    return matrix.alone.gather(-1, growths.argmax(-1, keepdim=True))
 
 
 def _growth(clock: Clock | None, tau: float) -> Modulus:
