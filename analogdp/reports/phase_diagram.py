@@ -194,7 +194,10 @@ def diagram_figure(picture: Picture) -> go.Figure:
     )
     hover = np.array([_hover(picture, cell) for cell in picture.cells]).reshape(picture.map(lambda cell: cell.x).shape)
     # All numbers stand in one panel: four times the text would be most of the page.
-    texts: tuple[dict[str, object], ...] = ({"text": hover, "hoverinfo": "text"}, *[{"hoverinfo": "x+y+z"}] * 3)
+    brief = "%{x:.4g}, %{y:.4g}: %{customdata:.4g}<extra></extra>"
+    texts: list[dict[str, object]] = [{"text": hover, "hoverinfo": "text"}]
+    for shown in (_pace(picture), picture.map(lambda cell: cell.loop_gain), picture.map(_mistaken)):
+        texts.append({"customdata": shown, "hovertemplate": brief})
     for number, ((values, scale, bar), text) in enumerate(zip(_panels(picture), texts, strict=True)):
         row, column = number // 2 + 1, number % 2 + 1
         beside = {"len": 0.4, "y": 1.38 - 0.58 * row, "x": 0.62 * column - 0.235, "thickness": 12}
@@ -225,19 +228,18 @@ def _panels(picture: Picture) -> list[tuple[Numbers, dict[str, object], dict[str
     shades = [[(number + step) / len(kinds), COLOURS[kind]] for number, kind in enumerate(kinds) for step in (0, 1)]
     logarithm = np.log10(np.clip(picture.map(lambda cell: cell.loop_gain), 10**-_DECADES, 10**_DECADES))
     errs = ["stable,<br>not predicted", "right", "unstable,<br>not predicted"]
-    growth = picture.map(lambda cell: cell.growth)
-    reach = _reach(growth)
+    pace = _pace(picture)
+    reach = _reach(pace)
     around: dict[str, object] = {"colorscale": DIVERGING, "zmin": 1 - reach, "zmax": 1 + reach}
-    steps = picture.map(lambda cell: cell.steps)
     return [
         (
             picture.map(lambda cell: kinds.index(cell.outcome)),
             {"colorscale": shades, "zmin": -0.5, "zmax": len(kinds) - 0.5},
             {"tickvals": [*range(len(kinds))], "ticktext": kinds},
         ),
-        (growth, around, {"title": "growth"})
+        (pace, around, {"title": "growth"})
         if picture.noisy
-        else (steps, {"colorscale": "Cividis", "reversescale": True}, {"title": "steps"}),
+        else (pace, {"colorscale": "Cividis", "reversescale": True}, {"title": "steps"}),
         (
             logarithm,
             {"colorscale": DIVERGING, "zmin": -_DECADES, "zmax": _DECADES},
@@ -266,6 +268,11 @@ def _boundaries(picture: Picture) -> list[tuple[Numbers, float, str]]:
         (picture.map(lambda cell: cell.predicted_stable), 0.5, "dash"),
     )
     return [line for line in lines if (line[0] < line[1]).any() and (line[0] > line[1]).any()]
+
+
+def _pace(picture: Picture) -> Numbers:
+    """What tells how fast samples settle: steps, or growth where nothing comes to rest."""
+    return picture.map(lambda cell: cell.growth if picture.noisy else cell.steps)
 
 
 def _reach(growth: Numbers) -> float:
@@ -336,7 +343,7 @@ def _draw_outcomes(axis: Axes, picture: Picture) -> None:
 
 
 def _draw_pace(figure: Figure, axis: Axes, picture: Picture) -> None:
-    values = picture.map(lambda cell: cell.growth if picture.noisy else cell.steps)
+    values = _pace(picture)
     reach = _reach(values)
     norm = Normalize(1 - reach, 1 + reach) if picture.noisy else None
     colours = DIVERGING if picture.noisy else SEQUENTIAL
