@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ import pyarrow.parquet
 
 from analogdp import api
 from analogdp.analysis.stability.diagram import KINDS, Cell, Progress, Surveyor, Trained, refuse_unless_analysable
-from analogdp.analysis.stability.grid import Axis, make_axis, parse_axis, points
+from analogdp.analysis.stability.grid import Axis, AxisLike, axis_of, points
 from analogdp.analysis.stability.predict import Where
 from analogdp.errors import InputError, RunError
 from analogdp.files import atomic_path, write_text
@@ -34,12 +34,6 @@ from analogdp.scenario.threads import computing_with, threads_for
 TABLE, PICTURE, PAGE = "diagram.parquet", "diagram.png", "diagram.html"
 OF_A_RUN = ("seed", "data", "network", "synapse", "feedback", "chips")
 """What trained weights were trained with, and points cannot change."""
-
-POINTS = 40
-"""Along an axis whose text names no number."""
-
-AxisLike = Axis | str | tuple[str, Iterable[Any]]
-"""An axis, its text as on the command line, or a dotted path with its values."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +159,7 @@ def stability(
     scenario = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     placed = api.placed_scenario(scenario)
     refuse_unless_analysable(placed, samples)
-    axes = [_axis(placed, own) for own in (x, y)]
+    axes = [axis_of(placed, own, name) for name, own in (("x", x), ("y", y))]
     trained, weights = (None, "") if run is None else _trained(run, placed)
     if trained is not None and networks != 1:
         raise InputError(f"networks: {networks}; a run has one network, whose weights were trained")
@@ -192,16 +186,6 @@ def run_scenario(run: api.Result | Path | str, overrides: Sequence[str] = ()) ->
     """
     result = run if isinstance(run, api.Result) else api.open_run(run)
     return load_scenario(result.directory / SCENARIO, overrides)
-
-
-def _axis(scenario: Scenario, own: AxisLike) -> Axis:
-    if isinstance(own, Axis):
-        return own
-    if isinstance(own, str):
-        return parse_axis(scenario, own, POINTS)
-    if not isinstance(own, tuple | list) or len(own) != 2:
-        raise InputError(f'axis: expected ("neuron.alpha", [0, 0.5, 1]) or "neuron.alpha=0:1:20", not {own!r}')
-    return make_axis(scenario, *own)
 
 
 def _trained(run: api.Result | Path | str, scenario: Scenario) -> tuple[Trained, str]:

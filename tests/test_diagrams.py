@@ -80,7 +80,7 @@ def test_a_runs_trained_weights_are_taken(make_scenario, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"x": None}, "axis: expected"),
+        ({"x": None}, "x: expected"),
         ({"run": 3}, "run: expected"),
         ({"together": 0}, "together"),
         ({"at": "nowhere"}, "nowhere"),
