@@ -195,9 +195,11 @@ def diagram_figure(picture: Picture) -> go.Figure:
     hover = np.array([_hover(picture, cell) for cell in picture.cells]).reshape(picture.map(lambda cell: cell.x).shape)
     # All numbers stand in one panel: four times the text would be most of the page.
     brief = "%{x:.4g}, %{y:.4g}: %{customdata:.4g}<extra></extra>"
-    texts: list[dict[str, object]] = [{"text": hover, "hoverinfo": "text"}]
-    for shown in (_pace(picture), picture.map(lambda cell: cell.loop_gain), picture.map(_mistaken)):
-        texts.append({"customdata": shown, "hovertemplate": brief})
+    others = (_pace(picture), picture.map(lambda cell: cell.loop_gain), picture.map(_mistaken))
+    texts: list[dict[str, object]] = [
+        {"text": hover, "hoverinfo": "text"},
+        *({"customdata": shown, "hovertemplate": brief} for shown in others),
+    ]
     for number, ((values, scale, bar), text) in enumerate(zip(_panels(picture), texts, strict=True)):
         row, column = number // 2 + 1, number % 2 + 1
         beside = {"len": 0.4, "y": 1.38 - 0.58 * row, "x": 0.62 * column - 0.235, "thickness": 12}
