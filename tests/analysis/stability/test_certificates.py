@@ -67,3 +67,33 @@ def test_mismatched_dyads_are_proven_stable_only_if_they_are(near):
 def test_nothing_is_proven_where_time_constants_differ_within_a_layer(near):
     found = near(0.01, neuron={"model": "dp", "alpha": 0.3, "activation": "tanh"}, mismatch={"tau": 0.1})
     assert not proven_stable(found).any()
+
+
+def test_what_is_proven_of_a_chip_does_not_depend_on_its_neighbours(near):
+    """One of them has a time constant of its own."""
+    found = near(0.02, neuron={"model": "dp", "alpha": 0.3, "activation": "tanh"}, chips=2)
+    layer = found.system.network.layers[1]
+    found.system.tau = found.system.tau.expand(2, 1, -1).clone()
+    found.system.tau[1, 0, layer.units] *= 1.1
+    assert proven_stable(found)[0].all()
+    assert not proven_stable(found)[1].any()
+
+
+def test_nothing_is_proven_where_the_compartments_of_transposed_outputs_answer_in_two_ways(near):
+    mismatch = {"gain": {"std": 0.1, "compartments": 0.05}}
+    found = near(0.01, neuron={"model": "dp_transposed", "alpha": 0.5}, mismatch=mismatch, chips=2)
+    assert small_gain(found).isinf().all()
+    assert not proven_stable(found).any()
+
+
+@pytest.mark.parametrize("push", [0.25, 0.45])
+def test_transposed_outputs_that_keep_themselves_going_are_never_proven_stable_if_they_are_not(near, push):
+    """The outputs' own loop, which their small gain 1 / (1 - kept) counts, is as large as half of what would be too much."""
+    neuron = {"model": "dp_transposed", "alpha": 0.5, "activation": "tanh"}
+    unstable = 0
+    for beta in (0.5, 1, 2, 3, 4, 6):
+        found = near(beta, error=0.3, layers=(5, 4, 3), neuron=neuron, mismatch={"push": push}, chips=4)
+        radius, proven = radii(found), proven_stable(found).numpy()
+        assert (radius[proven] < 1).all()
+        unstable += (radius > 1).sum()
+    assert unstable

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from analogdp import registry
-from analogdp.analysis.stability import contours, linearise, loop_gain
+from analogdp.analysis.stability import contours, linearise, loop_gain, spectrum
 from analogdp.analysis.stability.characteristic import CharacteristicFunction, loop_equation
 from analogdp.analysis.stability.contours import Rectangle, count_zeros, rightmost_zero
 from analogdp.dynamics import Continuous, Simulation
@@ -255,3 +255,13 @@ def test_a_contour_through_a_zero_is_not_certain():
 def test_without_hidden_layers_there_is_no_loop(nudged):
     system, state = nudged((6, 3), at="free")
     assert not torch.any(loop_equation(linearise(system, state)).eigenvalues())
+
+
+def test_steps_of_etd_ab2_with_unequal_time_constants_have_the_root_of_their_matrix(nudged):
+    neuron = {"alpha": 0.1, "beta": 0.8, "output": "linearised"}
+    system, state = nudged((6, 4, 3), at="free", neuron=neuron, mismatch={"tau": 0.2})
+    clock = Continuous(registry.integrators.get("etd_ab2"), 0.5 * TAU, 10)
+    root = CharacteristicFunction(linearise(system, state), sample=1, clock=clock).rightmost()
+    wanted = spectrum(system, state, clock).growth[0, 1].item()
+    assert root.certain
+    assert np.exp(root.value.real * 0.5 * TAU) == pytest.approx(wanted, rel=1e-8)

@@ -147,3 +147,12 @@ def test_linear_transposed_dyads_hold_the_gradients_of_backpropagation(nudged, a
     gradients = torch.autograd.grad((active - labels).square().sum() / 2, drives)
     for (plus, minus), gradient in zip(system.layers(state), gradients, strict=True):
         assert torch.allclose(plus - minus, -0.3 * gradient, atol=1e-12)
+
+
+@pytest.mark.parametrize("beta", [0.5, 5.0])
+def test_the_loop_gain_counts_the_loop_of_the_outputs_themselves(nudged, beta):
+    """Transposed, with a gamma by mismatch, and nothing below: the radius of numpy itself, as all else is diagonal."""
+    neuron = {"model": "dp_transposed", "alpha": 0.5, "beta": beta}
+    system, state = nudged((6, 3), at="free", chips=4, neuron=neuron, mismatch={"push": 0.3})
+    radius = np.abs(np.linalg.eigvals(system.jacobian_matrix(state).numpy())).max(-1)
+    assert loop_gain(linearise(system, state)).numpy() == pytest.approx(radius, rel=1e-9)

@@ -27,9 +27,9 @@ def ticking(scope="neuron", share=0.7, steps=100):
 
 @pytest.fixture
 def make_system(make_network):
-    def make(layers=(3, 3, 2), gain=1.5, beta=0.3, chips=1, **neuron):
+    def make(layers=(3, 3, 2), gain=1.5, beta=0.3, chips=1, mismatch=None, **neuron):
         neuron = {"model": "dp", "alpha": 1.0, "beta": beta, "activation": "identity"} | neuron
-        network = make_network(layers, neuron=neuron, network={"gain": gain}, chips=chips)
+        network = make_network(layers, neuron=neuron, network={"gain": gain}, chips=chips, mismatch=mismatch or {})
         system = System(network, random(1, 2, layers[0]), random(1, 2, layers[-1], seed=1), beta)
         return system, fixed_point(system).state
 
@@ -192,3 +192,26 @@ def test_large_states_clocks_that_are_not_random_and_too_few_steps_are_refused(m
         almost_sure_growth(small, rest, Sweep(1, None), Stream(0, "x"))
     with pytest.raises(InputError, match="steps: 5 are too few"):
         almost_sure_growth(small, rest, ticking(), Stream(0, "x"), 5)
+
+
+def test_outputs_that_follow_their_own_mean_jump_twice_in_the_mean_square_of_random_orders(make_system):
+    """Transposed, with a gamma of their own by mismatch; against all orders written out."""
+    system, state = make_system(model="dp_transposed", alpha=0.5, beta=2.0, mismatch={"push": 0.4})
+    clock = Sweep(1, None, "random")
+    square = sum(weight * np.kron(whole, whole) for weight, whole in maps(system, state, clock))
+    found = mean_square_growth(system, state, clock).value[0, 0].item()
+    assert found == pytest.approx(math.sqrt(radius(square)), rel=1e-7)
+
+
+def test_a_drawn_product_of_equal_maps_grows_as_one_of_them(make_system):
+    """A layer alone has a single order."""
+    system, state = make_system((3, 2), model="dp_transposed", alpha=0.5, beta=2.0, mismatch={"push": 0.4})
+    clock = Sweep(1, None, "random")
+    [(_, whole)] = maps(system, state, clock)
+    found = almost_sure_growth(system, state, clock, Stream(0, "ticks", system.network.chip_indices), 4200)
+    assert found.value[0, 0].item() == pytest.approx(radius(whole), rel=1e-3)
+
+
+def test_the_error_of_a_growth_of_zero_is_a_number(make_system):
+    system, state = make_system((3, 2), model="dp_transposed", alpha=0.0)
+    assert mean_square_growth(system, state, Sweep(1, None, "random")).error.isfinite().all()

@@ -218,3 +218,29 @@ def test_unequal_speeds_destabilise_symmetric_nudging_but_never_transposed_ends(
     unequal = System(network, *samples)
     found = spectrum(unequal, free_state(unequal))
     assert (found.growth.item() < 1) == stable
+
+
+@pytest.mark.parametrize("share", [0.2, 2.17])
+@pytest.mark.parametrize("method", ["exp_euler", "etd_ab2", "euler", "heun"])
+def test_neurons_without_loops_grow_as_the_least_stable_of_their_own_chip(nudged, method, share):
+    """The slowest one, or the fastest one where the steps are too long for it; numpy's eigenvalues of Euler's own step."""
+    neuron = {"model": "dp_transposed", "alpha": 0.3, "beta": 3.0}
+    system, state = nudged(at="free", chips=3, neuron=neuron, mismatch={"tau": 0.3})
+    clock = Continuous(registry.integrators.get(method), share * TAU, 100)
+    z = share * TAU / system.tau[:, 0].numpy()
+    alone = {"euler": 1 - z, "heun": 1 - z + z**2 / 2}.get(method, np.exp(-z))
+    growth = spectrum(system, state, clock).growth.numpy()
+    assert growth == pytest.approx(np.abs(alone).max(-1)[:, None].repeat(2, 1), rel=1e-9)
+
+
+def test_unequal_speeds_of_the_outputs_alone_close_loops_of_transposed_nudging(make_network):
+    """Not so with equal ones; numpy's eigenvalues of the whole motion."""
+    neuron = {"model": "dp_transposed", "alpha": 0.5, "beta": 20.0, "activation": "identity"}
+    network = make_network((6, 3), neuron=neuron)
+    outputs = network.layers[-1]
+    outputs.tau = torch.tensor([TAU, TAU / 4], dtype=torch.float64).reshape(2, 1, 1, 1).expand(2, 1, 1, 3).clone()
+    system = System(network, normal(1, 1, 6), normal(1, 1, 3, seed=1), 20.0)
+    state = free_state(system)
+    motion = (system.jacobian_matrix(state)[0, 0].numpy() - np.eye(system.size)) / system.tau[0, 0].numpy()[:, None]
+    wanted = np.linalg.eigvals(motion).real.max() * TAU / 4
+    assert np.log(spectrum(system, state).growth.item()) == pytest.approx(wanted, rel=1e-9)
