@@ -23,7 +23,7 @@ BITS = {"float32": torch.float32, "float64": torch.float64}
 def replicas(make_scenario):
     """Runs of different spreads, alphas, time constants and numbers of chips: the first has one, the second two."""
 
-    def make(mismatches, model="dp", dtype="float64"):
+    def make(mismatches, model="dp", dtype="float64", activation="tanh"):
         return Replicas(
             tuple(
                 make_scenario(
@@ -35,7 +35,7 @@ def replicas(make_scenario):
                         "alpha": 0.2 + place / 10,
                         "beta": 0.3 + place / 7,
                         "tau": (1 + place / 3) * 1e-6,
-                        "activation": "tanh",
+                        "activation": activation,
                     },
                     mismatch=mismatch,
                     run={"dtype": dtype},
@@ -92,11 +92,12 @@ def test_an_asymmetry_that_is_zero_alone_is_zero_side_by_side(replicas):
     assert not any(bool(own.any()) for own in gammas(together))
 
 
+@pytest.mark.parametrize("activation", ["identity", "tanh"])
 @pytest.mark.parametrize("mismatches", [[{}, {}], [{}, {"alpha": 0.05}, {"alpha": 0.1, "tau": 0.1}]])
 @pytest.mark.parametrize("model", ["dp", "dp_transposed"])
-def test_predictions_of_a_chip_do_not_depend_on_who_lies_beside_it(replicas, model, mismatches):
+def test_predictions_of_a_chip_do_not_depend_on_who_lies_beside_it(replicas, model, mismatches, activation):
     """Of runs in single precision, to the rounding of double precision."""
-    runs = replicas(mismatches, model=model, dtype="float32")
+    runs = replicas(mismatches, model=model, dtype="float32", activation=activation)
     together = build_together(runs)
     put_side_by_side(runs, together, torch.float64)
     clock = Continuous(registry.integrators.get("exp_euler"), 0.2e-6, 10, 1e-4, 1)
@@ -106,6 +107,6 @@ def test_predictions_of_a_chip_do_not_depend_on_who_lies_beside_it(replicas, mod
     for scenario, chips in zip(runs.scenarios, runs.rows, strict=True):
         own = build(scenario)
         alone = predict(own, clock, inputs, labels, own.neurons[-1].beta)
-        for name in ("loop_gain", "growth", "stable", "converged", "at_rest"):
+        for name in ("loop_gain", "certificate", "growth", "stable", "converged", "steps", "at_rest"):
             beside = getattr(found, name)[chips].double()
             assert torch.allclose(beside, getattr(alone, name).double(), rtol=1e-7, atol=1e-12), name

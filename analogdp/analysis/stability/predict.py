@@ -15,7 +15,7 @@ from analogdp.analysis.stability.loops import loop_gain, output_closing, shares_
 from analogdp.analysis.stability.settling import asymptotic_steps, stages
 from analogdp.analysis.stability.spectrum import Way, spectrum
 from analogdp.analysis.stability.system import System
-from analogdp.dynamics import Clock, Poisson, Sweep
+from analogdp.dynamics import Clock, Continuous, ExponentialEuler, Poisson, Sweep
 from analogdp.dynamics.timed import TimedClock
 from analogdp.network import Network
 from analogdp.neurons.activations import Identity
@@ -98,7 +98,7 @@ def predict(
         error = torch.where(at_rest, (state - free).abs().amax(-1), error)
     near = linearise(system, state)
     gain, modes = loop_gain(near), spectrum(system, state, clock, linearisation=near)
-    applies = shares_slopes(near) & output_closing(near).exact & _one_tau_each(system, clock)
+    applies = shares_slopes(near) & output_closing(near).exact & _keeps_stability(system, clock)
     if not _is_linear(system.network):
         applies = applies & at_rest
     stable = modes.growth < 1 - MARGIN
@@ -127,32 +127,35 @@ def _is_linear(network: Network) -> bool:
     )
 
 
-def _one_tau_each(system: System, clock: Clock) -> bool:
-    """Whether time constants differ between layers at most, as the certificate needs; sweeps have none."""
-    if isinstance(clock, Sweep | Poisson):
-        return True
-    layers = (system.tau[..., place] for place in system.places)
-    return all(bool((layer == layer[..., :1]).all()) for layer in layers)
+def _keeps_stability(system: System, clock: Clock) -> Tensor:
+    """Of which chips the certificate holds for the clock, flags ``(chips or 1, 1)``.
+
+    Sweeps of a fixed order and random clocks have no time constants; those of others may differ between layers only.
+    """
+    layers = [system.tau[..., place] for place in system.places]
+    alike = torch.stack([(layer == layer[..., :1]).all(-1) for layer in layers]).all(0)
+    if isinstance(clock, Continuous):
+        # Long steps of other methods can make stable systems grow; adaptive ones follow the differential equation.
+        return alike & (clock.integrator is ExponentialEuler or clock.integrator.adaptive)
+    return torch.full_like(alike, isinstance(clock, Poisson) or (isinstance(clock, Sweep) and clock.order != "random"))
 
 
 def _steps(system: System, clock: Clock, growth: Tensor, error: Tensor, tolerance: float | Tensor | None) -> Tensor:
     if tolerance is None:
         return torch.full_like(growth, math.nan)
-    tau = 0.0 if clock.timestep is None else float(system.tau.max())
     size = torch.maximum(error, torch.as_tensor(tolerance, dtype=error.dtype, device=error.device))
-    return asymptotic_steps(
-        growth, tolerance, stages(system.network), error=size, **_pace(clock, tau, len(system.widths))
-    )
+    leak, transit = _pace(clock, system.tau.amax(-1), len(system.widths))
+    return asymptotic_steps(growth, tolerance, stages(system.network), leak, transit, size)
 
 
-def _pace(clock: Clock, tau: float, layers: int) -> dict[str, float]:
-    """How fast a neuron follows a target at rest, and how fast errors pass the layers."""
+def _pace(clock: Clock, tau: Tensor, layers: int) -> tuple[float | Tensor, float]:
+    """What a step leaves of a slowest neuron's distance from a target at rest, and steps in which errors pass the layers."""
     if isinstance(clock, Sweep):
-        return {"transit": 1.0 if clock.order == "forward_backward" else float(layers)}
+        return 0.0, 1.0 if clock.order == "forward_backward" else float(layers)
     if isinstance(clock, Poisson):
-        return {"leak": math.exp(-clock.rate * clock.share * clock.timestep)}
+        return math.exp(-clock.rate * clock.share * clock.timestep), 1.0
     assert clock.timestep is not None
-    return {"leak": math.exp(-clock.timestep / tau)}
+    return torch.exp(-clock.timestep / tau), 1.0
 
 
 def _ignored(clock: Clock) -> tuple[str, ...]:

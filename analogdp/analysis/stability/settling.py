@@ -7,7 +7,6 @@ error down again through L - 1.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +70,7 @@ def asymptotic_steps(
     growth: Tensor,
     tolerance: float | Tensor,
     stages: int,
-    leak: float = 0.0,
+    leak: float | Tensor = 0.0,
     transit: float = 1.0,
     error: float | Tensor = 1.0,
 ) -> Tensor:
@@ -90,7 +89,8 @@ def asymptotic_steps(
         growth: per step, any shape.
         tolerance: of the same unit as ``error``; a number, or a tensor that broadcasts to growth.
         stages: neurons one after the other: :func:`stages`.
-        leak: what a step leaves of a neuron's distance from a target at rest, exp(-dt / tau); 0 for sweeps.
+        leak: what a step leaves of a neuron's distance from a target at rest, exp(-dt / tau), a number or a tensor as the
+            tolerance; the number 0 for sweeps.
         transit: steps in which an error passes all layers, where there is no leak.
         error: how far the nudged state at rest is from the free one, if known; a number, or a tensor as the tolerance.
 
@@ -101,10 +101,10 @@ def asymptotic_steps(
     wanted = (tolerance / torch.as_tensor(error, dtype=torch.float64).to(grows)).expand(growth.shape).cpu().numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = -np.log(grows.cpu().numpy())
-        if leak == 0:
+        if not isinstance(leak, Tensor) and leak == 0:
             steps = 1 + transit + np.maximum(0.0, np.log(-np.expm1(-rate) / wanted)) / rate
         else:
-            unit = -math.log(leak)
+            unit = -np.log(torch.as_tensor(leak, dtype=torch.float64).cpu().numpy())
             steps = _last_time(np.where(rate > 0, rate / unit, 1.0), stages, wanted) / unit
     return torch.from_numpy(np.where(rate > 0, steps, np.inf)).to(growth.device)
 

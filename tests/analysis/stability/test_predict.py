@@ -121,6 +121,25 @@ def test_at_rest_networks_with_kinks_are_vouched_for_where_none_is_crossed(make_
     assert bool(found.certificate.all())
 
 
+@pytest.mark.parametrize("name", sorted(set(registry.integrators.names()) - {"exp_euler"}))
+def test_only_exponential_and_adaptive_steps_are_certified(make_network, name):
+    """Of steps of 1.5 tau, at which other methods grow on their own or with a loop of less than 1."""
+    network = make_network((6, 5, 4, 3), neuron=LINEAR | {"alpha": 0.6, "beta": 0.3})
+    integrators = [registry.integrators.get(own) for own in ("exp_euler", name)]
+    certain, other = (
+        predict(network, Continuous(own, 1.5 * TAU, 10, None), *samples(network), 0.3) for own in integrators
+    )
+    assert bool(certain.certificate.all())
+    assert bool(other.certificate.all()) == integrators[1].adaptive
+
+
+def test_sweeps_of_random_order_are_not_certified(make_network):
+    network = make_network((6, 5, 4, 3), neuron=LINEAR | {"alpha": 0.6, "beta": 0.3})
+    fixed, random = (predict(network, Sweep(order=own), *samples(network), 0.3) for own in ("forward", "random"))
+    assert bool(fixed.certificate.all())
+    assert not random.certificate.any()
+
+
 def test_samples_whose_fixed_point_is_not_found_are_looked_at_free(make_network):
     neuron = {"model": "dp", "alpha": 0.0, "beta": 0.9, "activation": "tanh", "output": "linearised"}
     network = make_network((6, 5, 4, 3), neuron=neuron, network={"gain": 3.0})
