@@ -35,11 +35,14 @@ class FixedPoint:
 
 
 def free_state(system: System) -> Tensor:
-    """The state at rest without nudging, which a forward pass finds."""
+    """The state that a forward pass without nudging finds.
+
+    It is at rest, unless the gains of compartments differ: what such neurons send down goes round more often than is followed here.
+    """
     field, state = system.field, system.rest()
     strength, field.nudging = field.nudging, 0.0
     with torch.no_grad():
-        # Mismatched compartments differ even so, and what that sends down goes up once more.
+        # Mismatched compartments differ even so: once down and up again is where that matters most.
         for _ in range(2 * len(system.widths)):
             state = system.targets(state)
     field.nudging = strength
