@@ -37,7 +37,7 @@ class FixedPoint:
 def free_state(system: System) -> Tensor:
     """The state that a forward pass without nudging finds.
 
-    It is at rest, unless the gains of compartments differ: what such neurons send down goes round more often than is followed here.
+    It is at rest, unless the gains of compartments differ: what such neurons send down goes round more often than is followed.
     """
     field, state = system.field, system.rest()
     strength, field.nudging = field.nudging, 0.0
