@@ -91,8 +91,14 @@ class Picture:
     @property
     def titles(self) -> tuple[str, str, str, str]:
         """Of the panels."""
-        pace = "Growth per step, measured (noise: no rest)" if self.noisy else "Steps to settle, measured"
+        why = "noise: no rest" if self.noisy else "none settled in its time"
+        pace = f"Growth per step, measured ({why})" if self.shows_growth else "Steps to settle, measured"
         return ("Measured outcome", pace, "Loop gain gΛ, predicted", "Theory against simulation")
+
+    @property
+    def shows_growth(self) -> bool:
+        """Whether the pace is told by growth, because there are no steps to settle."""
+        return self.noisy or all(cell.steps is None for cell in self.cells)
 
     @property
     def theory(self) -> str:
@@ -240,7 +246,7 @@ def _panels(picture: Picture) -> list[tuple[Numbers, dict[str, object], dict[str
             {"tickvals": [*range(len(kinds))], "ticktext": kinds},
         ),
         (pace, around, {"title": "growth"})
-        if picture.noisy
+        if picture.shows_growth
         else (pace, {"colorscale": "Cividis", "reversescale": True}, {"title": "steps"}),
         (
             logarithm,
@@ -273,8 +279,8 @@ def _boundaries(picture: Picture) -> list[tuple[Numbers, float, str]]:
 
 
 def _pace(picture: Picture) -> Numbers:
-    """What tells how fast samples settle: steps, or growth where nothing comes to rest."""
-    return picture.map(lambda cell: cell.growth if picture.noisy else cell.steps)
+    """What tells how fast samples settle: steps, or growth where nothing comes to rest in its time."""
+    return picture.map(lambda cell: cell.growth if picture.shows_growth else cell.steps)
 
 
 def _reach(growth: Numbers) -> float:
@@ -347,10 +353,10 @@ def _draw_outcomes(axis: Axes, picture: Picture) -> None:
 def _draw_pace(figure: Figure, axis: Axes, picture: Picture) -> None:
     values = _pace(picture)
     reach = _reach(values)
-    norm = Normalize(1 - reach, 1 + reach) if picture.noisy else None
-    colours = DIVERGING if picture.noisy else SEQUENTIAL
+    norm = Normalize(1 - reach, 1 + reach) if picture.shows_growth else None
+    colours = DIVERGING if picture.shows_growth else SEQUENTIAL
     mesh = axis.pcolormesh(_edges(picture.x), _edges(picture.y), values, cmap=colours, norm=norm)
-    label = "growth of a distance in a step" if picture.noisy else "steps, mean of those that settle"
+    label = "growth of a distance in a step" if picture.shows_growth else "steps, mean of those that settle"
     figure.colorbar(mesh, ax=axis, label=f"{label} (white: none)")
 
 
@@ -370,7 +376,7 @@ def _draw_loop_gain(figure: Figure, axis: Axes, picture: Picture) -> None:
         )
         axis.plot([], [], color=BLACK, linestyle=line, label=label)
     if axis.lines:
-        axis.legend(loc="upper right", fontsize="small")
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False, fontsize="small")
 
 
 def _draw_disagreement(figure: Figure, axis: Axes, picture: Picture) -> None:

@@ -75,6 +75,11 @@ def test_where_something_fluctuates_growth_takes_the_place_of_steps():
     assert "no rest" in diagram_page(shown)
 
 
+def test_where_nothing_settled_growth_takes_the_place_of_steps():
+    figure = draw_diagram(picture(**PREDICTED, steps=None, growth=0.9))
+    assert "none settled" in figure.axes[1].get_title()
+
+
 def test_outcomes_can_be_told_apart_in_grey():
     """By the relative luminance of sRGB colours."""
     channels = {name: [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)] for name, colour in COLOURS.items()}
