@@ -80,6 +80,10 @@ class Replication(Sequence[Replica]):
             groups.setdefault(repr(others), []).append(replica)
         return [_summed_up(members) for members in groups.values()]
 
+    def __repr__(self) -> str:
+        lines = (", ".join(f"{name}: {_shown(value)}" for name, value in row.items()) for row in self.summary)
+        return "\n  ".join((f"Replication({self.directory})", *lines))
+
     def _repr_html_(self) -> str:
         rows = self.summary
         cells = [[*rows[0]], *([_shown(value) for value in row.values()] for row in rows)]

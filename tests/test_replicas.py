@@ -235,6 +235,7 @@ def test_replicas_leave_ordinary_runs_and_tables_and_are_not_done_again(make, tm
     for own, wanted in zip(found[0].result.metrics, api.run(found[0].result.scenario).metrics, strict=True):
         assert own == pytest.approx(wanted)
     (line,) = found.summary
+    assert f"test_accuracy: {line['test_accuracy']:.5g}" in repr(found)
     accuracies = torch.tensor([own.result.accuracy for own in found], dtype=torch.float64)
     assert line["test_accuracy"] == pytest.approx(float(accuracies.mean()))
     assert line["test_accuracy_spread"] == pytest.approx(float(accuracies.std()))
