@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from analogdp.analysis.lipschitz import is_linear_chain
 from analogdp.analysis.stability.fixed_point import fixed_point, free_state
 from analogdp.analysis.stability.linearisation import linearise
 from analogdp.analysis.stability.loops import loop_gain, output_closing, shares_slopes
@@ -119,11 +120,10 @@ def predict(
 def _is_linear(network: Network) -> bool:
     """Whether slopes are the same everywhere, so that every state tells of all others."""
     *hidden, output = (neuron for neuron in network.neurons if isinstance(neuron, Dyadic))
-    pools = (pool for own in network.projections for pool in (own.wiring.activity_pool, own.wiring.drive_pool))
     return (
-        isinstance(output.loss, LeastSquares)
+        is_linear_chain(network)
+        and isinstance(output.loss, LeastSquares)
         and all(isinstance(neuron.activation, Identity) for neuron in hidden)
-        and not any(pool is not None and pool.kind == "max" for pool in pools)
     )
 
 

@@ -9,6 +9,7 @@ from analogdp.dynamics import Continuous, Simulation, Sweep
 from analogdp.dynamics.axons import AxonSettings
 from analogdp.errors import InputError
 from tests.analysis.stability.conftest import normal
+from tests.network.images import image_network
 
 TAU = 1e-6
 LINEAR = {"model": "dp", "activation": "identity", "output": "linearised"}
@@ -106,6 +107,15 @@ def test_the_free_state_vouches_for_linear_networks_alone(make_network, activati
     network = make_network(
         sizes, neuron={"model": "dp_transposed", "alpha": 0.3, "beta": 0.01, "activation": activation}
     )
+    found = predict(network, Sweep(), *samples(network), 0.01, at="free")
+    assert bool((found.loop_gain < 1).all())
+    assert bool((found.certificate == certified).all())
+
+
+@pytest.mark.parametrize(("pool", "certified"), [("average", True), ("max", False), ("quadratic_mean", False)])
+def test_of_pools_only_linear_ones_let_the_free_state_vouch(pool, certified):
+    neuron = {"model": "dp", "alpha": 0.6, "beta": 0.01, "activation": "identity"}
+    network = image_network(["1x6x6", {"conv": 2, "pool": {"kind": pool}}, 3], neuron=neuron)
     found = predict(network, Sweep(), *samples(network), 0.01, at="free")
     assert bool((found.loop_gain < 1).all())
     assert bool((found.certificate == certified).all())
