@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from analogdp.analysis.stability.system import System
+from analogdp.analysis.stability.system import System, derivative
 from analogdp.network.projections import Passage
 from analogdp.neurons.base import NeuronModel
 
@@ -127,12 +127,6 @@ def _linked(passage: Passage, bias: Tensor | None, message: Tensor) -> tuple[Ten
     at = message.detach().clone().requires_grad_()
     with torch.enable_grad():
         drive, down = passage.linked(at, bias)
-        probe = torch.zeros_like(drive, requires_grad=True)
-        (transposed,) = torch.autograd.grad(drive, at, probe, create_graph=True)
-
-    def up(change: Tensor) -> Tensor:
-        (ahead,) = torch.autograd.grad(transposed, probe, change, retain_graph=True)
-        return ahead
 
     def back(change: Tensor) -> Tensor:
         (behind,) = torch.autograd.grad(drive, at, change, retain_graph=True)
@@ -142,7 +136,7 @@ def _linked(passage: Passage, bias: Tensor | None, message: Tensor) -> tuple[Ten
         with torch.no_grad():
             return down(change)
 
-    return drive.detach(), up, back, carried
+    return drive.detach(), derivative(drive, at), back, carried
 
 
 def _response(neuron: NeuronModel, drive: Tensor, push: Tensor, layer: Tensor) -> Response:

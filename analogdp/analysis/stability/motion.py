@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from analogdp.analysis.stability.system import System
+from analogdp.analysis.stability.system import System, derivative
 from analogdp.dynamics import Clock, Continuous, Poisson, RungeKutta4, Sweep
 from analogdp.dynamics.draws import Blocks
 from analogdp.dynamics.krylov import Product
@@ -40,18 +40,7 @@ def row_products(system: System, state: Tensor) -> tuple[Product, ...]:
     at = state.detach().clone().requires_grad_()
     with torch.enable_grad():
         targets = [torch.cat(list(target), -1) for target in system.field.targets(system.layers(at))]
-        return tuple(_product(target, at) for target in targets)
-
-
-def _product(target: Tensor, at: Tensor) -> Product:
-    probe = torch.zeros_like(target, requires_grad=True)
-    (back,) = torch.autograd.grad(target, at, probe, create_graph=True)
-
-    def product(vector: Tensor) -> Tensor:
-        (ahead,) = torch.autograd.grad(back, probe, vector, retain_graph=True)
-        return ahead
-
-    return product
+        return tuple(derivative(target, at) for target in targets)
 
 
 def jacobian_product(system: System, state: Tensor) -> Product:

@@ -90,16 +90,7 @@ class System:
         """The product of a vector with d target / d state at a state, by autograd through :meth:`targets`."""
         at = state.detach().clone().requires_grad_()
         with torch.enable_grad():
-            targets = self._dependent(at)
-            probe = torch.zeros_like(targets, requires_grad=True)
-            # Linear in the probe, so that its derivative by the probe is the transposed of a transposed.
-            (back,) = torch.autograd.grad(targets, at, probe, create_graph=True)
-
-        def product(vector: Tensor) -> Tensor:
-            (ahead,) = torch.autograd.grad(back, probe, vector, retain_graph=True)
-            return ahead
-
-        return product
+            return derivative(self._dependent(at), at)
 
     def jacobian_matrix(self, state: Tensor) -> Tensor:
         """d target / d state ``(chips, batch, size, size)``: as many products as a state has numbers, all at once."""
@@ -123,6 +114,20 @@ class System:
             parts.append(tau.expand(shape).movedim(0, -2).flatten(-2))
         chips = max(part.shape[0] for part in parts)
         return torch.cat([part.expand(chips, 1, -1) for part in parts], -1)
+
+
+def derivative(values: Tensor, at: Tensor) -> Product:
+    """The product of a vector with d values / d at, of tensors in one autograd graph."""
+    with torch.enable_grad():
+        probe = torch.zeros_like(values, requires_grad=True)
+        # Linear in the probe, so that its derivative by the probe is the transposed of a transposed.
+        (back,) = torch.autograd.grad(values, at, probe, create_graph=True)
+
+    def product(vector: Tensor) -> Tensor:
+        (ahead,) = torch.autograd.grad(back, probe, vector, retain_graph=True)
+        return ahead
+
+    return product
 
 
 def refuse_unless_dyadic(network: Network) -> None:
