@@ -13,13 +13,11 @@ from analogdp.cli.output import tell
 from analogdp.cli.running import DataDirectory, use_data
 from analogdp.cli.tables import table
 from analogdp.errors import InputError
-from analogdp.registry import suggestion
 
 if TYPE_CHECKING:
     from analogdp.diagrams import PhaseDiagram
 
 _TENTHS = 10
-_STATES = ("free", "rest")
 _INTERRUPTED = 130
 
 
@@ -58,14 +56,12 @@ def stability(
     """Draw where inference is stable in the plane of two settings, as simulated and as predicted."""
     from analogdp.analysis.stability.diagram import refuse_unless_analysable
     from analogdp.analysis.stability.grid import parse_axis
-    from analogdp.diagrams import PAGE, PICTURE, TABLE, run_scenario
+    from analogdp.diagrams import run_scenario
     from analogdp.diagrams import stability as find_out
     from analogdp.scenario import load_scenario
 
     if (scenario is None) == (run is None):
         raise InputError("name either a scenario or, with --run, the directory of a run")
-    if at not in _STATES:
-        raise InputError(f"--at {at}: expected free or rest: {suggestion(at, _STATES)}")
     use_data(data_dir)
     base = run_scenario(run, settings or ()) if run is not None else load_scenario(str(scenario), settings or ())
     refuse_unless_analysable(base, samples)
@@ -84,6 +80,13 @@ def stability(
     except KeyboardInterrupt:
         tell("interrupted, nothing was written", sys.stderr)
         raise typer.Exit(_INTERRUPTED) from None
+    _report(found)
+
+
+def _report(found: PhaseDiagram) -> None:
+    """Shares, the largest stable nudging where that is an axis, notes, and files."""
+    from analogdp.diagrams import PAGE, PICTURE, TABLE
+
     assert found.directory is not None
     table(("outcome", "share of points"), [[kind, f"{share:.1%}"] for kind, share in found.shares.items()])
     if found.y.path == "neuron.beta":

@@ -43,7 +43,7 @@ def test_it_prints_shares_and_critical_beta_and_names_the_files(tiny, tmp_path):
         (["SCENARIO", "--points", "1"], "from 2 to"),
         (["SCENARIO", "--samples", "0"], "samples"),
         (["SCENARIO", "--networks", "0"], "networks"),
-        (["SCENARIO", "--at", "home"], "free or rest"),
+        (["SCENARIO", "--at", "home"], "Known: free, rest"),
         (["SCENARIO", "--set", "neuron={model: untied}"], "no dyads"),
         (["--run", "FOLDER"], "not a run directory"),
     ],
