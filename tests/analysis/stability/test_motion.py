@@ -18,12 +18,9 @@ from analogdp.analysis.stability.motion import (
 from analogdp.dynamics import Continuous, Poisson, Simulation, Sweep
 from analogdp.errors import InputError
 from analogdp.streams import Stream
+from tests.analysis.stability.conftest import normal
 
 TAU = 1e-6
-
-
-def random(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.fixture
@@ -34,7 +31,7 @@ def make_system(make_network):
         neuron = {"model": "dp", "alpha": 0.7, "beta": 0.3} | neuron | {"activation": activation}
         sections = {"chips": 2, "mismatch": {"tau": 0.1, "alpha": 0.05}}
         network = make_network(layers, neuron=neuron, **sections)
-        system = System(network, random(1, 3, layers[0]), random(1, 3, layers[-1], seed=1), 0.3)
+        system = System(network, normal(1, 3, layers[0]), normal(1, 3, layers[-1], seed=1), 0.3)
         point = fixed_point(system)
         assert point.found.all()
         return system, point.state
@@ -73,7 +70,7 @@ def test_deviations_of_a_linear_network_move_as_in_the_simulator(make_system, mo
 def test_rows_are_those_of_the_jacobian_and_their_transposed_is(make_system, monkeypatch, most):
     monkeypatch.setattr(motion, "MOST_WRITTEN", most)
     system, rest = make_system(activation="tanh")
-    matrix, vector = system.jacobian_matrix(rest), random(*rest.shape, seed=2)
+    matrix, vector = system.jacobian_matrix(rest), normal(*rest.shape, seed=2)
     parts = zip(system.places, row_products(system, rest), transposed_rows(system, rest), strict=True)
     for place, row, column in parts:
         rows = matrix[..., place, :]
@@ -83,7 +80,7 @@ def test_rows_are_those_of_the_jacobian_and_their_transposed_is(make_system, mon
 
 def test_the_mean_over_orders_is_that_of_all_orders(make_system):
     system, rest = make_system()
-    rows, vector = row_products(system, rest), random(*rest.shape, seed=2)
+    rows, vector = row_products(system, rest), normal(*rest.shape, seed=2)
     ends = []
     for order in itertools.permutations(range(3)):
         end = vector
@@ -95,7 +92,7 @@ def test_the_mean_over_orders_is_that_of_all_orders(make_system):
 
 def test_the_mean_of_random_clocks_is_that_of_many_ticks(make_system):
     system, rest = make_system()
-    clock, vector = Poisson(1e6, 0.2 * TAU, 20, None, share=0.8), random(*rest.shape, seed=2)
+    clock, vector = Poisson(1e6, 0.2 * TAU, 20, None, share=0.8), normal(*rest.shape, seed=2)
     drawn = linear_step(system, rest, clock, Stream(0, "many", (0, 1), dtype=torch.float64))
     ends = torch.stack([drawn(vector) for _ in range(1000)])
     error = (ends.mean(0) - step_map(system, rest, clock)(vector)) / (ends.std(0) / 1000**0.5)

@@ -12,13 +12,10 @@ from analogdp.analysis.stability.random_clocks import almost_sure_growth, expect
 from analogdp.dynamics import Poisson, Simulation, Sweep
 from analogdp.errors import InputError
 from analogdp.streams import Stream
+from tests.analysis.stability.conftest import normal
 
 DT = 2e-7
 PROBABILITY = -math.expm1(-0.2)
-
-
-def random(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def ticking(scope="neuron", share=0.7, steps=100):
@@ -30,7 +27,7 @@ def make_system(make_network):
     def make(layers=(3, 3, 2), gain=1.5, beta=0.3, chips=1, mismatch=None, **neuron):
         neuron = {"model": "dp", "alpha": 1.0, "beta": beta, "activation": "identity"} | neuron
         network = make_network(layers, neuron=neuron, network={"gain": gain}, chips=chips, mismatch=mismatch or {})
-        system = System(network, random(1, 2, layers[0]), random(1, 2, layers[-1], seed=1), beta)
+        system = System(network, normal(1, 2, layers[0]), normal(1, 2, layers[-1], seed=1), beta)
         return system, fixed_point(system).state
 
     return make

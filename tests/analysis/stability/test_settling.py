@@ -13,12 +13,9 @@ from analogdp.analysis.stability.settling import asymptotic_steps, chain_settlin
 from analogdp.analysis.stability.spectrum import spectrum
 from analogdp.dynamics import Continuous, Poisson, Simulation, Sweep
 from analogdp.errors import InputError
+from tests.analysis.stability.conftest import normal
 
 TAU = 1e-6
-
-
-def random(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def exp_euler(dt, steps, tolerance=1e-3, every=1):
@@ -43,7 +40,7 @@ def test_the_lowest_error_of_a_linear_network_arrives_as_the_law_of_chains_says(
     simulation = Simulation(network, Continuous(registry.integrators.get("rk4"), TAU / 20, 800, None))
     ends, times = [], []
     # No label at all to drive it: delta_1 is what the input's error makes of it.
-    simulation.present(random(1, 1, 1), torch.zeros(1, 1, 1, dtype=torch.float64), 0.3)
+    simulation.present(normal(1, 1, 1), torch.zeros(1, 1, 1, dtype=torch.float64), 0.3)
     for step in range(1, 801):
         simulation.advance(1)
         plus, minus = simulation.state[0]
@@ -63,7 +60,7 @@ def test_the_lowest_error_of_a_linear_network_arrives_as_the_law_of_chains_says(
 def test_linear_networks_settle_at_the_very_step_that_was_predicted(make_network, alpha, clock):
     neuron = {"model": "dp", "alpha": alpha, "beta": 0.3, "activation": "identity"}
     network = make_network((6, 8, 8, 3), neuron=neuron, network={"gain": 0.8}, chips=2, mismatch={"tau": 0.1})
-    inputs, labels = random(1, 5, 6), random(1, 5, 3, seed=1)
+    inputs, labels = normal(1, 5, 6), normal(1, 5, 3, seed=1)
     system = System(network, inputs, labels, 0.3)
     predicted = settling_steps(system, fixed_point(system).state, clock)
     simulation = Simulation(network, clock)
@@ -79,7 +76,7 @@ def test_linear_networks_settle_at_the_very_step_that_was_predicted(make_network
 def test_tanh_networks_settle_within_a_seventh_of_the_predicted_steps(make_network, model, clock):
     neuron = {"model": model, "alpha": 0.3, "beta": 0.3, "activation": "tanh"}
     network = make_network((6, 8, 8, 3), neuron=neuron, chips=2)
-    inputs, labels = random(1, 5, 6), random(1, 5, 3, seed=1)
+    inputs, labels = normal(1, 5, 6), normal(1, 5, 3, seed=1)
     system = System(network, inputs, labels, 0.3)
     predicted = settling_steps(system, fixed_point(system).state, clock).chips
     simulation = Simulation(network, clock)
@@ -91,7 +88,7 @@ def test_tanh_networks_settle_within_a_seventh_of_the_predicted_steps(make_netwo
 def test_networks_that_grow_never_settle(make_network):
     neuron = {"model": "dp", "alpha": 0.0, "beta": 0.6, "activation": "identity"}
     network = make_network((6, 8, 8, 3), neuron=neuron, network={"gain": 1.5})
-    system = System(network, random(1, 2, 6), random(1, 2, 3, seed=1), 0.6)
+    system = System(network, normal(1, 2, 6), normal(1, 2, 3, seed=1), 0.6)
     found = settling_steps(system, fixed_point(system).state, exp_euler(0.2 * TAU, 100))
     assert (found.samples == -1).all()
     assert (found.chips == -1).all()
@@ -99,7 +96,7 @@ def test_networks_that_grow_never_settle(make_network):
 
 def test_a_start_at_rest_has_settled_at_the_first_look(make_network):
     network = make_network((6, 5, 3), neuron={"alpha": 0.3, "activation": "tanh"})
-    system = System(network, random(1, 2, 6), random(1, 2, 3, seed=1), 0.3)
+    system = System(network, normal(1, 2, 6), normal(1, 2, 3, seed=1), 0.3)
     rest = fixed_point(system).state
     found = settling_steps(system, rest, exp_euler(0.2 * TAU, 100, every=5), start=rest)
     assert found.samples.tolist() == [[5, 5]]
@@ -107,7 +104,7 @@ def test_a_start_at_rest_has_settled_at_the_first_look(make_network):
 
 def test_a_prediction_without_any_tolerance_is_refused(make_network):
     network = make_network((6, 5, 3), neuron={"alpha": 0.3, "activation": "tanh"})
-    system = System(network, random(1, 2, 6), random(1, 2, 3, seed=1), 0.3)
+    system = System(network, normal(1, 2, 6), normal(1, 2, 3, seed=1), 0.3)
     with pytest.raises(InputError, match="with null nothing settles; name the tolerance"):
         settling_steps(system, system.rest(), Sweep(5, None))
 
@@ -138,7 +135,7 @@ def test_growth_of_one_or_more_never_settles_and_none_takes_the_transit_and_a_lo
 def test_the_estimate_is_within_half_of_what_the_linear_network_takes(make_network, alpha, clock):
     neuron = {"model": "dp", "alpha": alpha, "beta": 0.3, "activation": "identity"}
     network = make_network((6, 8, 8, 4), neuron=neuron, chips=6)
-    system = System(network, random(1, 3, 6), random(1, 3, 4, seed=1), 0.3)
+    system = System(network, normal(1, 3, 6), normal(1, 3, 4, seed=1), 0.3)
     rest = fixed_point(system).state
     growth, error = spectrum(system, rest, clock).growth, (rest - free_state(system)).abs().amax(-1)
     leak = 0.0 if isinstance(clock, Sweep) else math.exp(-0.2)
@@ -154,7 +151,7 @@ def test_the_estimate_is_within_half_of_what_the_linear_network_takes(make_netwo
 def test_random_clocks_are_predicted_in_the_mean_and_take_longer(make_network):
     neuron = {"model": "dp_transposed", "alpha": 0.3, "beta": 0.3, "activation": "identity"}
     network = make_network((6, 8, 8, 3), neuron=neuron)
-    inputs, labels = random(1, 20, 6), random(1, 20, 3, seed=1)
+    inputs, labels = normal(1, 20, 6), normal(1, 20, 3, seed=1)
     system = System(network, inputs, labels, 0.3)
     clock = Poisson(1e6, 0.2 * TAU, 1000, 1e-3, 1)
     predicted = settling_steps(system, fixed_point(system).state, clock).chips

@@ -20,12 +20,9 @@ from analogdp.analysis.stability.transients import (
 )
 from analogdp.dynamics import Continuous, Simulation, Sweep
 from analogdp.errors import InputError
+from tests.analysis.stability.conftest import normal
 
 TAU = 1e-6
-
-
-def random(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.fixture
@@ -33,7 +30,7 @@ def make_system(make_network):
     def make(layers=(4, 4, 4, 3), gain=1.2, beta=0.3, chips=1, mismatch=None, **neuron):
         neuron = {"model": "dp", "alpha": 0.8, "beta": beta, "activation": "identity"} | neuron
         network = make_network(layers, neuron=neuron, network={"gain": gain}, chips=chips, mismatch=mismatch or {})
-        system = System(network, random(1, 2, layers[0]), random(1, 2, layers[-1], seed=1), beta)
+        system = System(network, normal(1, 2, layers[0]), normal(1, 2, layers[-1], seed=1), beta)
         return system, fixed_point(system).state
 
     return make
