@@ -2,8 +2,9 @@
 
     python benchmarks/stability.py [--points 40] [--samples 8] [--threads 1] [--single 20]
 
-draws diagrams of a 64-32-32-10 network of dyads (DP, tanh) over alpha and beta, in continuous time and in sweeps; prints a
-Markdown table of seconds and, as its last line, everything as one JSON object. Single simulations are extrapolated from a few.
+draws diagrams of a 64-32-32-10 network of dyads (DP, tanh) over alpha and beta, in continuous time and in sweeps, and times
+one analysis of a larger network as monitoring does it; prints a Markdown table of seconds and, as its last line, everything as
+one JSON object. Single simulations are extrapolated from a few.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
 
 import torch
+from timing import medians
 
-from analogdp.analysis.stability import diagram
+from analogdp.analysis.stability import diagram, predict
 from analogdp.analysis.stability.diagram import Surveyor
 from analogdp.analysis.stability.grid import parse_axis, points
 from analogdp.diagrams import PhaseDiagram
+from analogdp.dynamics import Sweep
+from analogdp.network import build
 from analogdp.reports.phase_diagram import diagram_page, draw_diagram
 from analogdp.reports.pictures import save_picture
 from analogdp.scenario import Scenario
@@ -77,6 +82,27 @@ def measure(clock: str, count: int, samples: int, single: int) -> dict[str, Any]
     return {"clock": clock, "seconds": watch.wall, "processor": watch.processor, "total": total, "one_by_one": alone}
 
 
+def analysis(samples: int) -> dict[str, float]:
+    """Seconds of the processor for one analysis of ``measure.stability``: 784-512-512-10, ReLU, sweeps, at rest under nudging."""
+    contenders = {}
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.rand(1, samples, 784, generator=generator)
+    labels = torch.eye(10)[torch.arange(samples) % 10].unsqueeze(0)
+    for model in ("dp", "dp_transposed"):
+        network = build(
+            Scenario.model_validate(
+                {
+                    "data": {"name": "mnist"},
+                    "network": {"layers": (784, 512, 512, 10)},
+                    "neuron": {"model": model, "alpha": 0.6},
+                    "run": {"device": "cpu"},
+                }
+            )
+        )
+        contenders[model] = partial(predict, network, Sweep(10, 1e-3), inputs, labels, 0.5)
+    return {model: own / 1e3 for model, own in medians(contenders, 1, 3, time.process_time).items()}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=40)
@@ -94,7 +120,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         results.append(found)
         numbers = [*(found["seconds"][part] for part in parts), *found["total"].values(), found["one_by_one"]]
         print(f"| {clock} | {' | '.join(f'{number:.3g}' for number in numbers)} |", flush=True)
-    print(json.dumps({"threads": options.threads, "points": options.points, "diagrams": results}))
+    seconds = analysis(options.samples)
+    words = ", ".join(f"{model} {own:.2g}" for model, own in seconds.items())
+    print(f"\nseconds for one analysis of 784-512-512-10: {words}")
+    print(json.dumps({"threads": options.threads, "points": options.points, "diagrams": results, "analysis": seconds}))
 
 
 if __name__ == "__main__":
