@@ -54,3 +54,17 @@ def test_a_root_whose_contours_were_not_followed_to_the_end_is_not_certain(monke
 
 def test_a_contour_through_a_zero_is_not_certain():
     assert not count_zeros(polynomial(0.5, 1), Rectangle(0.5, 2, -2, 2)).certain
+
+
+def test_a_zero_that_another_lies_to_the_right_of_is_not_the_answer(monkeypatch):
+    """Polishing that once ends at a wrong zero is found out by counting beyond it."""
+    polished, calls = contours._polished, []
+
+    def astray(*arguments):
+        calls.append(arguments)
+        return np.array([0.5 + 0j]) if len(calls) == 1 else polished(*arguments)
+
+    monkeypatch.setattr(contours, "_polished", astray)
+    found = rightmost_zero(polynomial(0.5, 1.03), Rectangle(0, 2, -2, 2), 1e-2)
+    assert len(calls) == 2
+    assert found.value == pytest.approx(1.03)
