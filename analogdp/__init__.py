@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from analogdp.replicas import Replication, replicate
     from analogdp.runs import Observer, Recording, read_recordings
     from analogdp.scenario import Scenario, load_scenario
+    from analogdp.transfer import export
     from analogdp.verification.comparison import Verification, verify
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "__version__",
     "ablate",
     "age",
+    "export",
     "load_scenario",
     "open_run",
     "read_conductances",
@@ -65,6 +67,7 @@ _HOMES = {
     "Verification": "analogdp.verification.comparison",
     "ablate": "analogdp.ablation",
     "age": "analogdp.api",
+    "export": "analogdp.transfer",
     "load_scenario": "analogdp.scenario",
     "open_run": "analogdp.api",
     "read_conductances": "analogdp.exports",

@@ -19,7 +19,9 @@ from analogdp.data import Dataset
 from analogdp.data import load as load_data
 from analogdp.dynamics import Diverged
 from analogdp.errors import InputError, RunError
+from analogdp.exports import export_all
 from analogdp.files import checksum, write_text
+from analogdp.learning.base import unprefixed
 from analogdp.network import Network, build, resolve_device
 from analogdp.reports import write_report
 from analogdp.runs import (
@@ -85,13 +87,13 @@ class Result:
 
         Raises:
             RunError: there is no good checkpoint.
-            InputError: the run's data or device is not there.
+            InputError: the run's device is not there.
         """
-        trainer, network, _ = _prepare(_as_recorded(self.scenario, self.manifest))
+        network = build(_as_recorded(self.scenario, self.manifest))
         checkpoint = load_newest(self._run.checkpoints, _ignore)
         if checkpoint is None:
             raise RunError(f"{self.directory} has no checkpoint yet; go on with: analogdp resume {self.directory}")
-        trainer.restore(checkpoint.tensors)
+        network.load_state_dict(unprefixed("network", checkpoint.tensors))
         return network
 
     @property
@@ -336,8 +338,7 @@ def _carry_out(
         for own in learner.series.values():
             own.write()
         _write_account(made, scenario, trainer, network, data)
-        written = (registry.exporters.get(name)(network, scenario, made.path) for name in scenario.export)
-        return [path for path in written if path is not None]
+        return export_all(network, scenario, made.path)
 
     def report() -> None:
         write_report(made.path)

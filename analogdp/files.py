@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -31,6 +32,45 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside ``path`` for the body to fill; it takes the name ``path`` when the body succeeds.
+
+    A folder that stood there is removed then. If the body fails, the new one is removed and the other untouched.
+    """
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        if path.is_dir():
+            old = temporary.with_name(f"{temporary.name}.old")
+            path.rename(old)
+            temporary.rename(path)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_existing(path: Path, what: str) -> None:
+    """Refuse a target that is there already, or that cannot be made where it is wanted.
+
+    Raises:
+        InputError: with the way out; ``what`` needs the target.
+    """
+    if path.exists() or path.is_symlink():
+        raise InputError(f"{path} exists; {what} needs a new name: choose another or remove it")
+    if not path.parent.is_dir():
+        raise InputError(
+            f"{path.parent} is not a folder; {what} needs one to be written to: make it, or choose another"
+        )
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -24,7 +24,7 @@ from analogdp.scenario.yaml import parse_yaml
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCENARIOS = ROOT / "docs" / "scenarios.md"
-REFERENCES = (SCENARIOS, ROOT / "docs" / "devices.md")
+REFERENCES = (SCENARIOS, ROOT / "docs" / "devices.md", ROOT / "docs" / "exports.md")
 """Pages with tables of keys."""
 
 QUANTITIES = {
@@ -52,6 +52,7 @@ WRITTEN_OUT = {
     "layers": "list of layers",
     "parameters": "section",
     "record": "list of sections",
+    "export": "list of formats, or of sections",
     "units": "list of whole numbers, whole number, `all`",
     "only_chips": "list of whole numbers",
     "attacks": "list of `fgsm`, `pgd`",
@@ -100,11 +101,14 @@ def documented_rows(settings):
 def chosen_parts():
     """Where a section's type is chosen by name: the class that all choices share, and how it is chosen."""
     fields = [field for cls in declared_settings() for field in cls.model_fields.values()]
+    annotated = [(field.annotation, field.metadata) for field in fields]
+    lists = [get_args(annotation)[0] for annotation, _ in annotated if get_origin(annotation) is tuple]
+    annotated += [(get_args(each)[0], each.__metadata__) for each in lists if get_origin(each) is Annotated]
     return {
-        field.annotation: part
-        for field in fields
-        for part in field.metadata
-        if isinstance(part, OneOf) and isinstance(field.annotation, type)
+        annotation: part
+        for annotation, metadata in annotated
+        for part in metadata
+        if isinstance(part, OneOf) and isinstance(annotation, type)
     }
 
 

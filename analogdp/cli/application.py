@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from analogdp import __version__
-from analogdp.cli import ablation, aging, fitting, hysteresis, inspection, replicas, running, stability, verification
+from analogdp.cli import (
+    ablation,
+    aging,
+    exporting,
+    fitting,
+    hysteresis,
+    inspection,
+    replicas,
+    running,
+    stability,
+    verification,
+)
 from analogdp.cli.output import let_go, open_closed_streams
 from analogdp.errors import AnalogdpError, AnalogdpWarning, ScenarioError
 
@@ -29,6 +40,7 @@ application.command("run")(running.run)
 application.command("resume")(running.resume)
 application.command("list")(running.list_runs)
 application.command("show")(running.show)
+application.command("export")(exporting.export)
 application.command("age")(aging.age)
 application.command("verify")(verification.verify)
 application.command("ablate")(ablation.ablate)

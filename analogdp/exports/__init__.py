@@ -1,5 +1,6 @@
 """What leaves a run: exporters, registered by name, and readers for what they wrote."""
 
+from analogdp.exports.base import Exporter, OneChipSettings, export_all, export_network, exporter
 from analogdp.exports.hdf5 import write_conductances
 from analogdp.exports.programming import Programming
 from analogdp.exports.reading import Conductances, CrossbarConductances, LineResistances, Tile, read_conductances
@@ -7,9 +8,14 @@ from analogdp.exports.reading import Conductances, CrossbarConductances, LineRes
 __all__ = [
     "Conductances",
     "CrossbarConductances",
+    "Exporter",
     "LineResistances",
+    "OneChipSettings",
     "Programming",
     "Tile",
+    "export_all",
+    "export_network",
+    "exporter",
     "read_conductances",
     "write_conductances",
 ]

@@ -52,25 +52,28 @@ import platform
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import h5py
 import numpy as np
 
 from analogdp import __version__, registry
 from analogdp.errors import InputError
+from analogdp.exports.base import Exporter
 from analogdp.exports.geometry import write_geometry
 from analogdp.exports.programming import write_programming
 from analogdp.exports.storage import physical, plain, write_array, write_text
 from analogdp.files import atomic_path
 from analogdp.network import Network
 from analogdp.scenario.loading import dump_scenario
-from analogdp.scenario.schema import Scenario
+from analogdp.scenario.schema import ExportSettings, Scenario
 from analogdp.scenario.wiring import Wiring
 from analogdp.synapses import ConductanceTable, CrossbarSettings
 
 FORMAT = "analogdp conductances"
 FORMAT_VERSION = 1
 FILE_NAME = "conductances.h5"
+NO_CELLS = "there are no conductances to write: the weights are ideal; use 'synapse: crossbar'"
 
 UPWARD, DOWNWARD = "synapses", "feedback"
 """Groups of the crossbars that carry messages up, and of those that carry them down."""
@@ -93,12 +96,24 @@ RESISTANCES = {f"{part}_resistance": part for part in ("word_line", "bit_line", 
 """Attributes of a synapse whose lines have resistance, and what a scenario calls these."""
 
 
+class Hdf5Settings(ExportSettings):
+    """Every cell of the trained crossbars, as ``conductances.h5``."""
+
+    format: Literal["hdf5"] = "hdf5"
+
+
 @registry.exporters.register("hdf5")
-def export(network: Network, scenario: Scenario, directory: Path) -> Path | None:
-    """All cells of all crossbars as ``conductances.h5`` in ``directory``; None, and no file, if there are no cells."""
-    if not has_cells(network):
-        return None
-    return write_conductances(directory / FILE_NAME, network, scenario)
+class Hdf5(Exporter):
+    """All cells of all crossbars of all chips; a scenario without cells has no such file."""
+
+    Settings = Hdf5Settings
+    file_name = FILE_NAME
+
+    def lacks(self, network: Network) -> str | None:
+        return None if has_cells(network) else NO_CELLS
+
+    def write(self, network: Network, scenario: Scenario, path: Path) -> None:
+        _write(path, network, scenario)
 
 
 def has_cells(network: Network) -> bool:
@@ -127,14 +142,19 @@ def write_conductances(path: Path, network: Network, scenario: Scenario) -> Path
         InputError: no synapse has cells.
     """
     if not has_cells(network):
-        raise InputError(f"{path}: there are no conductances to write: the weights are ideal; use 'synapse: crossbar'")
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        raise InputError(f"{path}: {NO_CELLS}")
+    with atomic_path(path) as temporary:
+        _write(temporary, network, scenario)
+    return path
+
+
+def _write(path: Path, network: Network, scenario: Scenario) -> None:
+    with h5py.File(path, "w") as file:
         _write_header(file, network, scenario)
         for name, table, wiring in _tables(network):
             group = file.create_group(name)
             write_geometry(group, wiring)
             _write_synapse(group, table, network.chip_indices, scenario)
-    return path
 
 
 def _write_header(file: h5py.File, network: Network, scenario: Scenario) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 from torch import Tensor
 
@@ -15,6 +15,9 @@ from analogdp.neurons.losses import Loss
 from analogdp.scenario.mismatch import MismatchSettings
 from analogdp.scenario.schema import NeuronSettings
 from analogdp.streams import Stream
+
+if TYPE_CHECKING:
+    from analogdp.neurons.activations import Activation
 
 State = Tensor | Sequence[Tensor]
 """The states of one layer: a tensor ``(compartments, chips, batch, units)``, or its compartments one by one."""
@@ -37,6 +40,26 @@ class Equations:
     definitions: Mapping[str, str]
     parameters: Mapping[str, Tensor | float]
     sums: Mapping[str, str] = field(default_factory=dict)
+
+
+class ResponseTerm(NamedTuple):
+    """``weight * f(slope * (drive + offset))``; each a number or ``(chips, 1, units)``."""
+
+    weight: Tensor | float = 1.0
+    slope: Tensor | float = 1.0
+    offset: Tensor | float = 0.0
+
+
+class FreeResponse(NamedTuple):
+    """What the layer above sees of neurons at rest without messages from above: a sum of terms of their drive.
+
+    Attributes:
+        activation: the function f, or None for linear neurons.
+        terms: one, unless the compartments of a neuron differ.
+    """
+
+    activation: Activation | None
+    terms: tuple[ResponseTerm, ...]
 
 
 class NeuronModel(ABC):
@@ -166,6 +189,20 @@ class NeuronModel(ABC):
             TypeError: the model has no asymmetry.
         """
         raise TypeError(f"{type(self).__name__} has no asymmetry of nudging")
+
+    def free_response(self, output: bool) -> FreeResponse:
+        """What the layer above sees of free neurons, in closed form.
+
+        Args:
+            output: of output units, else of hidden ones.
+
+        Raises:
+            InputError: there is none.
+        """
+        raise InputError(
+            f"neuron.model: free {type(self).__name__} neurons settle under what comes from above, too, so their network "
+            "is no feedforward network"
+        )
 
     def equations(self, settings: NeuronSettings, output: bool) -> Equations:
         """What the methods above compute, as text that another engine can check them by.

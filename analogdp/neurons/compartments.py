@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from analogdp.neurons import mismatch
-from analogdp.neurons.base import NeuronModel, State
+from analogdp.neurons.activations import Activation
+from analogdp.neurons.base import FreeResponse, NeuronModel, ResponseTerm, State
 from analogdp.scenario.mismatch import MismatchSettings
 from analogdp.streams import Stream
 
@@ -51,6 +52,9 @@ class ErrorNeuron(NeuronModel):
     """
 
     plasticity = "contrastive_hebbian"
+    activation: Activation
+    linear = True
+    """Whether output units are linear."""
 
     def __init__(self, beta: float, gain: Tensor | None, offset: Tensor | None) -> None:
         self.beta = beta
@@ -66,6 +70,11 @@ class ErrorNeuron(NeuronModel):
     def learning_signal(self, state: State, out: Tensor | None = None) -> Tensor:
         """The error over beta."""
         return torch.div(state[1], self.beta, out=out)
+
+    def free_response(self, output: bool) -> FreeResponse:
+        gain, offset = self._gains[0], self._offsets[0]
+        term = ResponseTerm(1.0 if gain is None else gain, 1.0, 0.0 if offset is None else offset)
+        return FreeResponse(None if output and self.linear else self.activation, (term,))
 
     @property
     def slope_gain(self) -> Tensor | float:

@@ -22,7 +22,7 @@ from analogdp import registry
 from analogdp.errors import InputError
 from analogdp.neurons import mismatch
 from analogdp.neurons.activations import Activation, make_activation
-from analogdp.neurons.base import Equations, NeuronModel, State
+from analogdp.neurons.base import Equations, FreeResponse, NeuronModel, ResponseTerm, State
 from analogdp.neurons.compartments import draw_gain_and_offset, written
 from analogdp.neurons.damping import Damping
 from analogdp.neurons.dyadic_settings import DualPropagationSettings, DyadicSettings, TransposedSettings
@@ -156,6 +156,17 @@ class Dyadic(NeuronModel):
     @property
     def slope_gain(self) -> Tensor | float:
         return 1.0 if self._gains is None else torch.lerp(self._gains[1], self._gains[0], self.mix)
+
+    def free_response(self, output: bool) -> FreeResponse:
+        activation = None if output else self.activation
+        if self._gains is None and self._offsets is None:
+            return FreeResponse(activation, (ResponseTerm(),))
+        terms = zip((self.mix, 1 - self.mix), *self.gains_and_offsets(), strict=True)
+        return FreeResponse(activation, tuple(ResponseTerm(share * gain, 1.0, offset) for share, gain, offset in terms))
+
+    def gains_and_offsets(self) -> tuple[tuple[Tensor | float, ...], tuple[Tensor | float, ...]]:
+        """Of the transfer function of each compartment."""
+        return self._gains or (1.0, 1.0), self._offsets or (0.0, 0.0)
 
     def at_asymmetry(self, shift: Tensor) -> Self:
         moved = copy(self)

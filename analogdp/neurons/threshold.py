@@ -22,7 +22,7 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.neurons.activations import ActivationSettings, AnyActivation
-from analogdp.neurons.base import Equations, NeuronModel, State
+from analogdp.neurons.base import Equations, FreeResponse, NeuronModel, ResponseTerm, State
 from analogdp.neurons.dyadic import DualPropagationTransposed
 from analogdp.neurons.dyadic_settings import DyadicSettings
 from analogdp.scenario.schema import NeuronSettings
@@ -66,6 +66,13 @@ class Threshold(DualPropagationTransposed):
 
     def downward(self, state: State, out: Tensor | None = None) -> Tensor:
         return super().downward(self._seen(state), out)
+
+    def free_response(self, output: bool) -> FreeResponse:
+        # Gains and offsets are the potential's, which the activation comes after.
+        if output or (self._gains is None and self._offsets is None):
+            return super().free_response(output)
+        terms = zip((self.mix, 1 - self.mix), *self.gains_and_offsets(), strict=True)
+        return FreeResponse(self.activation, tuple(ResponseTerm(*own) for own in terms))
 
     def equations(self, settings: NeuronSettings, output: bool) -> Equations:
         return NeuronModel.equations(self, settings, output)

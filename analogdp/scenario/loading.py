@@ -109,6 +109,15 @@ def _extended(path: Path, below: tuple[Path, ...]) -> Document:
     return _merge(_extended(parent, chain), document)
 
 
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """Options written ``key=value``, as plain data.
+
+    Raises:
+        ScenarioError: one is not written so.
+    """
+    return dict(_parse_overrides(settings).data)
+
+
 def _parse_overrides(overrides: Sequence[str]) -> Document:
     """The document that overrides make together."""
     data: dict[str, Any] = {}

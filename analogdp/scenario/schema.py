@@ -24,7 +24,7 @@ from analogdp.scenario.noise import NoiseSettings
 from analogdp.scenario.quantities import Time
 from analogdp.scenario.record import RecordSettings
 from analogdp.scenario.running import RunSettings
-from analogdp.scenario.settings import NameIn, OneOf, ProblemList, Settings
+from analogdp.scenario.settings import OneOf, ProblemList, Settings
 from analogdp.scenario.wiring import Wiring, wire
 
 MAX_SEED = 2**63 - 1
@@ -186,6 +186,12 @@ class LearningSettings(Settings):
         return 3 * dtype_bytes
 
 
+class ExportSettings(Settings):
+    """What every export format's section has."""
+
+    format: str
+
+
 def _by_name(name: str) -> Any:
     """A default that pydantic validates into the settings of the part called ``name``."""
     return Field(default=name)
@@ -219,8 +225,9 @@ class Scenario(Settings):
     chips: int = Field(
         default=1, ge=1, le=100_000, description="independent draws of device mismatch, simulated together"
     )
-    export: tuple[Annotated[str, NameIn(registry.exporters)], ...] = Field(
-        default=("hdf5",), description="formats that the trained conductances are written in"
+    export: tuple[Annotated[ExportSettings, OneOf(registry.exporters, "format", "hdf5")], ...] = Field(
+        default=("hdf5",),  # type: ignore[arg-type]
+        description="formats that the trained network is written in when the run ends",
     )
     record: tuple[RecordSettings, ...] = Field(default=(), description="traces kept in recordings.h5")
     measure: MeasureSettings = MeasureSettings()
@@ -248,12 +255,13 @@ class Scenario(Settings):
         sections = {
             name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), Settings)
         }
-        records = {f"record.{number}": record for number, record in enumerate(self.record)}
+        lists = {"record": self.record, "export": self.export}
+        entries = {f"{name}.{number}": entry for name, own in lists.items() for number, entry in enumerate(own)}
         if misshapen := self._misshapen():
             raise ProblemList(misshapen)
         problems = [
             Problem(f"{name}.{problem.path}", problem.message)
-            for name, section in {**sections, **records}.items()
+            for name, section in {**sections, **entries}.items()
             for problem in section.contradictions(self)
         ]
         if problems:
@@ -261,7 +269,8 @@ class Scenario(Settings):
         # The model is frozen for its users; filling in dependent defaults is the last step of making it.
         for name, section in sections.items():
             object.__setattr__(self, name, section.resolved(self))
-        object.__setattr__(self, "record", tuple(record.resolved(self) for record in self.record))
+        for name, own in lists.items():
+            object.__setattr__(self, name, tuple(entry.resolved(self) for entry in own))
         return self
 
     def _misshapen(self) -> list[Problem]:

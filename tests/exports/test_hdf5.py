@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from analogdp import registry
 from analogdp.errors import InputError
-from analogdp.exports import write_conductances
+from analogdp.exports import export_all, write_conductances
 from analogdp.scenario.schema import Scenario
 from tests.exports.networks import VERIFIED, fake_network, ideal_network, network_of, of_units, programmed, table
 
@@ -127,12 +126,12 @@ def test_a_card_longer_than_an_hdf5_attribute_can_be_is_kept(tmp_path: Path) -> 
 
 
 def test_the_exporter_leaves_no_file_for_ideal_weights(tmp_path: Path) -> None:
-    assert registry.exporters.get("hdf5")(ideal_network(), SCENARIO, tmp_path) is None
+    assert export_all(ideal_network(), SCENARIO, tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_exporter_writes_one_file_for_crossbars(tmp_path: Path) -> None:
-    assert registry.exporters.get("hdf5")(fake_network(), SCENARIO, tmp_path) == tmp_path / "conductances.h5"
+    assert export_all(fake_network(), SCENARIO, tmp_path) == [tmp_path / "conductances.h5"]
     assert [path.name for path in tmp_path.iterdir()] == ["conductances.h5"]
 
 
