@@ -5,6 +5,7 @@ from analogdp.devices.cards import CardField, DeviceCard, load_card
 from analogdp.devices.exponential import ExponentialStep
 from analogdp.devices.imperfect import ImperfectDevice, Imperfections
 from analogdp.devices.ion_drift import IonDrift
+from analogdp.devices.measured import MeasuredDevice
 from analogdp.devices.neurosim import NeuroSim
 from analogdp.devices.piecewise import PiecewiseStep
 from analogdp.devices.population import symmetry_point
@@ -29,6 +30,7 @@ __all__ = [
     "Imperfections",
     "IonDrift",
     "LinearStep",
+    "MeasuredDevice",
     "NeuroSim",
     "PiecewiseStep",
     "PowerStep",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from analogdp import registry
-from analogdp.devices import DeviceModel, DeviceState
+from analogdp.devices import DeviceModel, DeviceState, MeasuredDevice
 from analogdp.devices.selection import pick
 from analogdp.scenario.schema import SynapseSettings
 from analogdp.streams import Stream
@@ -28,6 +28,7 @@ from analogdp.synapses.tally import Tally
 from analogdp.synapses.views import Views
 from analogdp.synapses.writing import (
     conductance_changes,
+    fading,
     most_pulses,
     net_change,
     opposed_changes,
@@ -211,6 +212,20 @@ class Crossbar(Synapse):
             programming=self.programming,
         )
 
+    def hold(self, cells: Tensor, reference: Tensor | None) -> None:
+        """Have the cells conduct ``cells``, laid out as the buffers are, and be read against ``reference``, both in siemens.
+
+        They stay outside the range of their device if they are, and can be written no more.
+        """
+        device = MeasuredDevice(self.device)
+        state = device.holding(cells, self._state())
+        for name in (*self._variable_names, *self._parameter_names):
+            delattr(self, f"cell_{name}")
+        self.device, self.volatile = device, device.volatile
+        self.views = Views(self.settings, device, self.mapping)
+        self._keep(state, reference)
+        self.refresh()
+
     def _fabricate(self, weights: Tensor, stream: Stream) -> None:
         """Make the cells and program the initial weights."""
         mapping, pair = self.mapping, self.settings.pair
@@ -224,10 +239,7 @@ class Crossbar(Synapse):
             reference = mapping.unit(own.expand(-1, shape[0], -1, -1), 0) if own.shape[1] > 1 else own[:, 0]
         elif pair in ("offset", "offset_column"):
             reference = weights.new_full((self.chips, 1, 1), self.device.zero)
-        self.register_buffer("reference", reference)
-        for name, cells in (state.variables | state.parameters).items():
-            self.register_buffer(f"cell_{name}", cells)
-        self._variable_names, self._parameter_names = tuple(state.variables), tuple(state.parameters)
+        self._keep(state, reference)
         self.register_buffer("target_weights", weights.clamp(mapping.lowest, mapping.highest).contiguous())
         self.register_buffer("write_counts", torch.zeros(self.chips, *shape, dtype=torch.int32, device=weights.device))
         carries = self.settings.write.rounding == "carry"
@@ -242,6 +254,12 @@ class Crossbar(Synapse):
             self.programming = report.of_lines(self.outputs)
             self.write_counts.add_(self.programming.pulses.to(torch.int32))
         self.refresh()
+
+    def _keep(self, state: DeviceState, reference: Tensor | None) -> None:
+        self.register_buffer("reference", reference)
+        for name, cells in (state.variables | state.parameters).items():
+            self.register_buffer(f"cell_{name}", cells)
+        self._variable_names, self._parameter_names = tuple(state.variables), tuple(state.parameters)
 
     def _by_device(self, cells: Tensor) -> Tensor:
         """``(chips, cells, ...)`` as ``(chips, polarities, devices, ...)``."""
@@ -311,7 +329,9 @@ class Crossbar(Synapse):
         write, mapping, net = self.settings.write, self.mapping, net_change(update)
         target, fade = self.target_weights[:, rows], None
         if update.decay is not None:
-            fade = self._fade(update.decay[:, None, :, None], update.polarity, rows, state)
+            reference = None if self._offset is None else lines_of(self._offset, rows) / -mapping.scale
+            held = mapping.held(self.device.conductance(state), reference)
+            fade = fading(mapping, update.polarity, held, update.decay[:, None, :, None])
             target.add_(target * -update.decay.unsqueeze(-1) if update.polarity == "both" else fade.sum(1))
         target.add_(net).clamp_(mapping.lowest, mapping.highest)
         carried = None if self.carried is None else self.carried[..., rows, :]
@@ -335,13 +355,6 @@ class Crossbar(Synapse):
         if not self.device.unidirectional:
             turns.append(counts(lowering, stream.child("lower")).neg_())
         yield from turns if number % 2 == 0 else reversed(turns)
-
-    def _fade(self, share: Tensor, polarity: Polarity, rows: slice, state: DeviceState) -> Tensor:
-        """By how much each polarity's contribution to the weight is to shrink, ``(chips, polarities, rows, in)``."""
-        reference = None if self._offset is None else lines_of(self._offset, rows) / -self.mapping.scale
-        held = self.mapping.held(self.device.conductance(state), reference)
-        written = held.new_tensor([share != 0 for share in portions(self.mapping, polarity)]).view(-1, 1, 1)
-        return held.mul_(-share).mul_(written)
 
     def _transfer(self, number: int, stream: Stream, tally: Tally) -> None:
         """Read what the fast devices of some word lines hold, and ask the slow ones beside them for it."""

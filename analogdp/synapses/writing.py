@@ -46,6 +46,19 @@ def portions(mapping: Mapping, polarity: Polarity) -> tuple[float, ...]:
     return (1.0, 0.0) if polarity == "plus" else (0.0, -1.0)
 
 
+def fading(mapping: Mapping, polarity: Polarity, held: Tensor, share: Tensor) -> Tensor:
+    """By how much each polarity's contribution to the weight is to shrink, ``(chips, polarities, out, in)``.
+
+    Args:
+        mapping: of weights to cells.
+        polarity: which cells may be written.
+        held: what each polarity contributes; overwritten.
+        share: of it that goes.
+    """
+    written = held.new_tensor([portion != 0 for portion in portions(mapping, polarity)]).view(-1, 1, 1)
+    return held.mul_(-share).mul_(written)
+
+
 def conductance_changes(
     mapping: Mapping, polarity: Polarity, net: Tensor, fade: Tensor | None, raises_only: bool
 ) -> Tensor:
