@@ -1,0 +1,1 @@
+"""Trained crossbars as circuits for SPICE simulators."""
