@@ -15,7 +15,7 @@ from analogdp.devices import DeviceModel, DeviceState, MeasuredDevice
 from analogdp.devices.selection import pick
 from analogdp.scenario.schema import SynapseSettings
 from analogdp.streams import Stream
-from analogdp.synapses.base import ConductanceTable, LocalUpdate, Polarity, Synapse, UpdateReport
+from analogdp.synapses.base import ConductanceTable, LocalUpdate, Synapse, UpdateReport
 from analogdp.synapses.converters import BACKWARD, FORWARD
 from analogdp.synapses.disturb import disturbing_pulses
 from analogdp.synapses.mapping import Mapping
@@ -189,6 +189,10 @@ class Crossbar(Synapse):
     def compensate(self, gain: Tensor | None) -> None:
         self.views.gain = None if gain is None else self._gain.copy_(gain).unsqueeze(1)
         self._look()
+
+    def cells(self) -> DeviceState:
+        """All cells ``(chips, cells, lines, in)``, not to be written: as the buffers are, so the last line may be a column."""
+        return self._state()
 
     def conductances(self) -> ConductanceTable:
         cells = self.device.conductance(self._state())[..., : self.outputs, :]
