@@ -35,7 +35,9 @@ class MeasuredDevice(DeviceModel):
 
     @classmethod
     def build(cls, parameters: DeviceSettings, low: float, high: float, write_pulse: WritePulse | None = None) -> Self:
-        raise TypeError(f"{cls.__name__} is no model of its own: it is made of a model and what was measured of its cells")
+        raise TypeError(
+            f"{cls.__name__} is no model of its own: it is made of a model and what was measured of its cells"
+        )
 
     def holding(self, conductance: Tensor, trained: DeviceState) -> DeviceState:
         """Cells that conduct what was measured, in siemens, in place of trained ones."""
