@@ -204,17 +204,18 @@ class NeuronModel(ABC):
             "is no feedforward network"
         )
 
-    def equations(self, settings: NeuronSettings, output: bool) -> Equations:
+    def equations(self, settings: NeuronSettings, output: bool, free: bool = False) -> Equations:
         """What the methods above compute, as text that another engine can check them by.
 
         Args:
             settings: the section that the neurons were built from.
             output: of output units that are nudged towards a label, else of hidden units.
+            free: of neurons at inference: outputs have no label, and the asymmetry of nudging is what it should be.
 
         Raises:
             InputError: there is no such text.
         """
         raise InputError(
             f"neuron.model: {settings.model} has no equations for Brian2; use --set neuron=dp_transposed "
-            "(verify knows dp, dp_transposed and hopfield)"
+            "(it knows dp, dp_transposed and hopfield)"
         )

@@ -80,7 +80,7 @@ class Dyadic(NeuronModel):
         self._offsets = None if offset is None else offset.unbind()
 
     gain_formulas: ClassVar[tuple[str, str]]
-    """The gains p and q of push and pull, as text."""
+    """The gains p and q of push and pull, as text with a place for alpha."""
 
     @classmethod
     def build(cls, settings: NeuronSettings, loss: Loss, spread: MismatchSettings, units: int, stream: Stream) -> Self:
@@ -175,13 +175,14 @@ class Dyadic(NeuronModel):
         moved.minus_pull, moved.mix = -moved.pull, self.mix + shift
         return moved
 
-    def equations(self, settings: NeuronSettings, output: bool) -> Equations:
+    def equations(self, settings: NeuronSettings, output: bool, free: bool = False) -> Equations:
         assert isinstance(settings, DyadicSettings)
         parameters: dict[str, Tensor | float] = {"alpha": settings.alpha}
-        definitions = {"alpha_now": "alpha + asymmetry"}
+        now = "alpha" if free else "alpha_now"
+        definitions = {} if free else {now: "alpha + asymmetry"}
         gains = zip(
             ("push", "pull", "mix"),
-            (*self.gain_formulas, "alpha_now"),
+            (formula.format(alpha=now) for formula in (*self.gain_formulas, "{alpha}")),
             (*self.nominal_gains(settings.alpha), settings.alpha),
             (self.push, self.pull, self.mix),
             strict=True,
@@ -192,7 +193,7 @@ class Dyadic(NeuronModel):
                 definitions[name] += f" + {name}_deviation"
                 parameters[f"{name}_deviation"] = own - nominal
         definitions |= {"upward": "mix * plus + (1 - mix) * minus", "downward": "plus - minus"}
-        drives, sums = self._output_drives() if output else (_apart_formulas("bottom_up", "top_down"), {})
+        drives, sums = self._output_drives(free) if output else (_apart_formulas("bottom_up", "top_down"), {})
         for index, (compartment, drive) in enumerate(zip(self.compartments, drives, strict=True)):
             if self.offset is not None:
                 drive += f" + {compartment}_offset"
@@ -204,8 +205,10 @@ class Dyadic(NeuronModel):
             definitions[f"{compartment}_target"] = target
         return Equations(definitions, parameters, sums)
 
-    def _output_drives(self) -> tuple[tuple[str, str], dict[str, str]]:
-        """Formulas of the nudged outputs' drives, and the sums in them."""
+    def _output_drives(self, free: bool) -> tuple[tuple[str, str], dict[str, str]]:
+        """Formulas of the free or nudged outputs' drives, and the sums in them."""
+        if free:
+            return ("bottom_up", "bottom_up"), {}
         if self.nudge != "proximal":
             gradient, sums = self.loss.gradient_formula("upward" if self.nudge == "explicit" else "bottom_up")
             return _apart_formulas("bottom_up", f"(-nudging * {gradient})"), sums
@@ -293,7 +296,7 @@ class DualPropagation(Dyadic):
     """Dual propagation: s+ is pushed by alpha, s- pulled by 1 - alpha; the outputs solve proximal problems."""
 
     Settings: ClassVar[type[DyadicSettings]] = DualPropagationSettings
-    gain_formulas = ("alpha_now", "1 - alpha_now")
+    gain_formulas = ("{alpha}", "1 - {alpha}")
 
     @staticmethod
     def nominal_gains(alpha: float) -> tuple[float, float]:
@@ -305,7 +308,7 @@ class DualPropagationTransposed(Dyadic):
     """DP-transposed: push and pull swapped, so that s_bar follows the forward activations."""
 
     Settings: ClassVar[type[DyadicSettings]] = TransposedSettings
-    gain_formulas = ("1 - alpha_now", "alpha_now")
+    gain_formulas = ("1 - {alpha}", "{alpha}")
 
     @staticmethod
     def nominal_gains(alpha: float) -> tuple[float, float]:

@@ -159,7 +159,7 @@ class Hopfield(NeuronModel):
         """The activity itself; a two-phase trainer makes the error of it."""
         return state[0].clone() if out is None else out.copy_(state[0])
 
-    def equations(self, settings: NeuronSettings, output: bool) -> Equations:
+    def equations(self, settings: NeuronSettings, output: bool, free: bool = False) -> Equations:
         parameters = {
             name: own
             for name, own in (("activity_offset", self.offset), ("activity_gain", self.gain))
@@ -170,7 +170,7 @@ class Hopfield(NeuronModel):
         target = f"({drive})" if output else self.activation.formula(drive)
         target = target if self.gain is None else f"activity_gain * {target}"
         messages = {"upward": "activity", "downward": "activity"}
-        if not output:
+        if free or not output:
             return Equations({**messages, "activity_target": target}, parameters)
         nudged, sums = self._nudged_formula("free")
         return Equations({**messages, "free": target, "activity_target": nudged}, parameters, sums)

@@ -74,8 +74,8 @@ class Threshold(DualPropagationTransposed):
         terms = zip((self.mix, 1 - self.mix), *self.gains_and_offsets(), strict=True)
         return FreeResponse(self.activation, tuple(ResponseTerm(*own) for own in terms))
 
-    def equations(self, settings: NeuronSettings, output: bool) -> Equations:
-        return NeuronModel.equations(self, settings, output)
+    def equations(self, settings: NeuronSettings, output: bool, free: bool = False) -> Equations:
+        return NeuronModel.equations(self, settings, output, free)
 
     def _seen(self, state: State) -> State:
         return state if self.output else tuple(map(self.activation, state))

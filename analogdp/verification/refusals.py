@@ -27,7 +27,7 @@ def refuse_what_cannot_be_checked(scenario: Scenario) -> None:
     Raises:
         ScenarioError: with all of them, and with changes for ``--set`` that help.
     """
-    if problems := [*_refused_parts(scenario), *_refused_delays(scenario)]:
+    if problems := [*refused_parts(scenario), *_refused_delays(scenario)]:
         raise ScenarioError(problems)
 
 
@@ -71,7 +71,8 @@ def refuse_if_too_large(scenario: Scenario, samples: int, steps: int) -> None:
             )
 
 
-def _refused_parts(scenario: Scenario) -> Iterator[Problem]:
+def refused_parts(scenario: Scenario) -> Iterator[Problem]:
+    """The parts of a scenario that Brian2 has no equations for, each with a change for ``--set`` that helps."""
     if not all(wiring.plain for wiring in scenario.wirings):
         dense = json.dumps([scenario.sizes[0], 32, scenario.sizes[-1]])
         message = "Brian2 joins every two units by a synapse of their own, and knows no windows, pools or batches"
