@@ -43,13 +43,14 @@ from analogdp.runs import (
     versions,
 )
 from analogdp.runs.course import speaker
-from analogdp.runs.directory import MANIFEST, PLOTS, SCENARIO
+from analogdp.runs.directory import MANIFEST, PLOTS
 from analogdp.runs.log import Log
 from analogdp.runs.manifest import now
 from analogdp.runs.measured import MeasuredLearner
+from analogdp.runs.origin import as_kept, origin_files
 from analogdp.runs.recorder import Recorder
 from analogdp.runs.recordings import Recording, read_recordings
-from analogdp.scenario import Scenario, dump_scenario, load_scenario
+from analogdp.scenario import Scenario, load_scenario
 from analogdp.scenario.estimate import refuse_if_too_large
 from analogdp.scenario.threads import computing_with, threads_for
 
@@ -214,7 +215,7 @@ def run(
         trainer, network, data = _prepare(placed)
         made = new_directory(scenario, placed.run.device, Path(out) if out else None, folder)
         with made.locked():
-            return _carry_out(made, scenario, trainer, network, data, observer)
+            return _carry_out(made, as_kept(scenario, made), trainer, network, data, observer)
 
 
 def new_directory(scenario: Scenario, device: str, target: Path | None, folder: Path) -> RunDirectory:
@@ -231,7 +232,7 @@ def new_directory(scenario: Scenario, device: str, target: Path | None, folder: 
         RunError: it cannot be made.
     """
     manifest = new_manifest(scenario.name, scenario.seed, device, torch.get_num_threads(), folder)
-    files = {SCENARIO: dump_scenario(scenario), MANIFEST: manifest.to_json()}
+    files = {**origin_files(scenario), MANIFEST: manifest.to_json()}
     try:
         return RunDirectory.create(scenario.run.directory, scenario.name, files, target)
     except OSError as error:

@@ -20,8 +20,9 @@ from analogdp.files import atomic_path
 from analogdp.learning.together import TrainersTogether, program
 from analogdp.runs import Interrupted, Observer, RunDirectory, load_newest, mean_and_spread, read_manifest
 from analogdp.runs.directory import MANIFEST, SCENARIO
+from analogdp.runs.origin import origin_files
 from analogdp.runs.together import train_together
-from analogdp.scenario import Scenario, dump_scenario
+from analogdp.scenario import Scenario
 from analogdp.scenario.estimate import available_memory, memory_parts, refuse_if_too_large
 from analogdp.scenario.threads import computing_with, threads_for
 from analogdp.scenario.variations import Variation, vary
@@ -316,5 +317,7 @@ def _check_same(scenario: Scenario, directory: Path) -> None:
     """Refuse a directory that is not the run's."""
     if not all((directory / name).is_file() for name in (SCENARIO, MANIFEST)):
         raise InputError(f"{directory} exists, but is no run: choose another directory, or remove it")
-    if (directory / SCENARIO).read_text(encoding="utf-8") != dump_scenario(scenario):
+    files = origin_files(scenario).items()
+    contents = ((directory / name, text if isinstance(text, bytes) else text.encode()) for name, text in files)
+    if not all(path.is_file() and path.read_bytes() == content for path, content in contents):
         raise InputError(f"{directory} is the run of another scenario: choose another directory, or remove it")

@@ -12,10 +12,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from analogdp.errors import InputError
+from analogdp import registry
+from analogdp.errors import InputError, Problem
 from analogdp.network import Network
-from analogdp.network.normalisation import EPSILON
+from analogdp.network.normalisation import as_lines
+from analogdp.neurons import NeuronModel
 from analogdp.neurons.activations import Activation
+from analogdp.scenario.schema import Scenario
 from analogdp.scenario.wiring import Wiring
 
 
@@ -56,9 +59,13 @@ class Stage:
     @property
     def kernels(self) -> Tensor:
         """The weights of a convolution as torch has them, ``(channels above, channels below, size, size)``."""
+        return self.as_kernels(self.weights)
+
+    def as_kernels(self, weights: Tensor) -> Tensor:
+        """Weights ``(lines, fan_in)`` of a convolution as torch has them."""
         kernel = self.wiring.kernel
         assert kernel is not None
-        return self.weights.reshape(kernel.channels, self.wiring.read[0], kernel.size, kernel.size)
+        return weights.reshape(kernel.channels, self.wiring.read[0], kernel.size, kernel.size)
 
     @property
     def uniform(self) -> bool:
@@ -71,6 +78,15 @@ class Stage:
             return self.weights, self.bias
         bias = self.shift if self.bias is None else self.shift + self.gain * self.bias
         return self.weights * self.gain.unsqueeze(1), bias
+
+
+def why_no_forward_pass(scenario: Scenario, kind: str) -> list[Problem]:
+    """The problem of a format of feedforward networks with a scenario whose free network is none, if it is one."""
+    model = scenario.neuron.model
+    if registry.neurons.get(model).free_response is not NeuronModel.free_response:
+        return []
+    refusal = f"free neurons of neuron.model: {model} settle under what comes from above, too; {kind} holds feedforward networks"
+    return [Problem("format", f"{refusal}; use neuron: dp_transposed")]
 
 
 def inference_stages(network: Network) -> list[Stage]:
@@ -112,8 +128,7 @@ def _normalisation(own: torch.nn.Module | None) -> tuple[Tensor | None, Tensor |
     if own is None:
         return None, None
     gain, offset, mean, variance = (_plain(getattr(own, name)[0]) for name in ("gain", "offset", "mean", "variance"))
-    factor = gain * torch.rsqrt(variance + EPSILON)
-    return factor, offset - factor * mean
+    return as_lines(gain, offset, mean, variance)
 
 
 def _plain(values: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.network.feedback import feedback_path
+from analogdp.network.initial_weights import read_initial_weights
 from analogdp.network.network import Layer, Network
 from analogdp.network.norms import followed_norms
 from analogdp.neurons import Loss, NeuronModel, mismatch
@@ -31,11 +32,15 @@ def build(
     """
     stream = network_stream(scenario, chips, seed)
     loss: Loss = registry.losses.get(scenario.network.loss)()
+    given = read_initial_weights(scenario)
     layers, synapses, feedback = [], [], []
     for index, wiring in enumerate(scenario.wirings):
         own = stream.child(f"layer{index + 1}")
-        weights = _initial_weights(scenario, wiring.fan_in, wiring.lines, own.child("weights"))
-        layers.append(_layer(scenario, loss, wiring, own))
+        if given is None:
+            weights, bias = _random_weights(scenario, wiring.fan_in, wiring.lines, own.child("weights")), None
+        else:
+            weights, bias = given[index].weights.to(own.device, own.dtype).unsqueeze(0), given[index].bias
+        layers.append(_layer(scenario, loss, wiring, own, bias))
         synapses.append(_synapse(scenario, weights, own.child("synapse")))
         # Nothing is sent down to the clamped input.
         feedback.append(feedback_path(scenario, weights, own.child("feedback")) if index else None)
@@ -72,17 +77,19 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _layer(scenario: Scenario, loss: Loss, wiring: Wiring, stream: Stream) -> Layer:
+def _layer(scenario: Scenario, loss: Loss, wiring: Wiring, stream: Stream, initial: Tensor | None) -> Layer:
     units = wiring.outputs
     neuron = build_neurons(scenario, loss, units, stream)
     tau = time_constants(scenario, len(neuron.compartments), units, stream)
     bias = None
     if scenario.network.bias:
         bias = torch.zeros(len(stream.chips), 1, wiring.lines, device=stream.device, dtype=stream.dtype)
+        if initial is not None:
+            bias.copy_(initial)
     return Layer(neuron, units, tau, bias)
 
 
-def _initial_weights(scenario: Scenario, inputs: int, outputs: int, stream: Stream) -> Tensor:
+def _random_weights(scenario: Scenario, inputs: int, outputs: int, stream: Stream) -> Tensor:
     """What all chips are asked to hold, ``(1, out, in)``."""
     return stream.shared().normal((outputs, inputs)) * (scenario.network.gain / math.sqrt(inputs))
 

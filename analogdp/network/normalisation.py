@@ -76,5 +76,13 @@ class BatchNormalisation(nn.Module):
             self.variance.lerp_(context["variance"] * (count / (count - 1)), MEMORY)
 
 
+def as_lines(
+    gain: Tensor, offset: Tensor, mean: Tensor, variance: Tensor, epsilon: float = EPSILON
+) -> tuple[Tensor, Tensor]:
+    """Normalisation by known statistics as ``factor * x + shift``: factor and shift, of the arguments' shape."""
+    factor = gain * torch.rsqrt(variance + epsilon)
+    return factor, offset - factor * mean
+
+
 def _everywhere(lines: Tensor) -> Tensor:
     return lines[:, None, :, None]

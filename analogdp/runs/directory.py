@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analogdp.errors import InputError
-from analogdp.files import write_text
+from analogdp.files import write_bytes
 
 SCENARIO = "scenario.yaml"
 MANIFEST = "manifest.json"
 METRICS = "metrics.parquet"
 JOURNAL = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
+INITIAL_WEIGHTS = "initial_weights.safetensors"
 CONDUCTANCES = "conductances.h5"
 RECORDINGS = "recordings.h5"
 ALIGNMENT = "alignment.parquet"
@@ -50,7 +51,7 @@ class RunDirectory:
     path: Path
 
     @classmethod
-    def create(cls, parent: Path, name: str, files: Mapping[str, str], out: Path | None = None) -> RunDirectory:
+    def create(cls, parent: Path, name: str, files: Mapping[str, str | bytes], out: Path | None = None) -> RunDirectory:
         """Make ``parent/<name>-<number>`` with the next free number, or ``out``, with ``files`` in it.
 
         The directory appears under its name complete with these files, or not at all; two runs started at the same
@@ -74,7 +75,7 @@ class RunDirectory:
         try:
             (staging / CHECKPOINTS).mkdir()
             for file, content in files.items():
-                write_text(staging / file, content)
+                write_bytes(staging / file, content if isinstance(content, bytes) else content.encode())
             return cls(_rename_to_free(staging, out) if out else _rename_to_next(staging, parent, name))
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
@@ -99,6 +100,11 @@ class RunDirectory:
     def scenario(self) -> Path:
         """The resolved scenario."""
         return self.path / SCENARIO
+
+    @property
+    def initial_weights(self) -> Path:
+        """A copy of the file of initial weights, if the scenario names one."""
+        return self.path / INITIAL_WEIGHTS
 
     @property
     def manifest(self) -> Path:

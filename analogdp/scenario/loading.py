@@ -91,6 +91,7 @@ def _extended(path: Path, below: tuple[Path, ...]) -> Document:
     if not isinstance(document.data, dict):
         message = "expected a mapping such as 'name: my-first', not a list or a single value"
         raise ScenarioError([document.problem("", message)])
+    _place_beside(path, document.data)
     if EXTENDS not in document.data:
         return document
     name = document.data.pop(EXTENDS)
@@ -107,6 +108,13 @@ def _extended(path: Path, below: tuple[Path, ...]) -> Document:
         known = suggestion(name, library.names("scenarios"))
         raise ScenarioError([document.problem(EXTENDS, f"neither a file {parent} nor a shipped scenario: {known}")])
     return _merge(_extended(parent, chain), document)
+
+
+def _place_beside(path: Path, data: Mapping[str, Any]) -> None:
+    """Take a relative path of a file's initial weights from the file, so that the two can be moved together."""
+    network = data.get("network")
+    if isinstance(network, dict) and isinstance(network.get("weights"), str):
+        network["weights"] = str(path.parent / network["weights"])
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:

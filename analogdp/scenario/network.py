@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -14,7 +15,8 @@ from analogdp.scenario.data import DataSettings
 from analogdp.scenario.layers import AnyLayer, ImageShape, LayerSettings
 from analogdp.scenario.quantities import Ratio
 from analogdp.scenario.settings import NameIn, ProblemList, Settings
-from analogdp.scenario.wiring import wire
+from analogdp.scenario.weights import match, shapes_in
+from analogdp.scenario.wiring import Wiring, wire
 
 if TYPE_CHECKING:
     from analogdp.scenario.schema import Scenario
@@ -40,6 +42,12 @@ class NetworkSettings(Settings):
     bias: bool = Field(default=True, description="every neuron has a trained resting drive")
     gain: Ratio = Field(
         default=1.0, ge=0, le=100, description="initial weights are normal with variance gain^2 / fan-in"
+    )
+    weights: Path | None = Field(
+        default=None,
+        strict=False,
+        description="a safetensors file of initial weights and biases, named as in a torch state_dict; a relative path in a "
+        "scenario file is beside that file; null: random weights",
     )
 
     @model_validator(mode="before")
@@ -85,11 +93,31 @@ class NetworkSettings(Settings):
         ]
         if not problems and len(shape) == len(wirings[0].below) == 3 and shape != wirings[0].below:
             problems.append(Problem("layers.0", f"{layers[0]} is not the shape of {data.name}, {ImageShape(*shape)}"))
+        if not problems and self.weights is not None:
+            problems += self._misfits(wirings)
         return problems + [
             Problem(f"layers.{place}.normalise", refusal)
             for place, wiring in enumerate(wirings, start=1)
             if wiring.normalised and (refusal := self._why_not_normalised(scenario, wiring.positions))
         ]
+
+    def _misfits(self, wirings: Sequence[Wiring]) -> list[Problem]:
+        """What does not fit in the file of initial weights."""
+        assert self.weights is not None
+        if self.gain != 1:
+            return [
+                Problem("gain", f"{self.gain:g} is of random weights, and weights names a file; leave one of them away")
+            ]
+        folded = "batch normalisation is folded into weights that are read from a file; leave it away"
+        if normalised := [place for place, wiring in enumerate(wirings, start=1) if wiring.normalised]:
+            return [Problem(f"layers.{place}.normalise", folded) for place in normalised]
+        try:
+            match(shapes_in(self.weights), wirings, self.bias)
+        except ProblemList as error:
+            return [Problem("weights", f"{self.weights}: {'; '.join(map(str, error.problems))}")]
+        except ValueError as error:
+            return [Problem("weights", str(error))]
+        return []
 
     @staticmethod
     def _why_not_normalised(scenario: Scenario, positions: int) -> str | None:
