@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from analogdp.replicas import Replication, replicate
     from analogdp.runs import Observer, Recording, read_recordings
     from analogdp.scenario import Scenario, load_scenario
-    from analogdp.transfer import export
+    from analogdp.transfer import evaluate, export, with_conductances
     from analogdp.verification.comparison import Verification, verify
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "__version__",
     "ablate",
     "age",
+    "evaluate",
     "export",
     "load_scenario",
     "open_run",
@@ -48,6 +49,7 @@ __all__ = [
     "run",
     "stability",
     "verify",
+    "with_conductances",
 ]
 
 try:
@@ -67,6 +69,7 @@ _HOMES = {
     "Verification": "analogdp.verification.comparison",
     "ablate": "analogdp.ablation",
     "age": "analogdp.api",
+    "evaluate": "analogdp.transfer",
     "export": "analogdp.transfer",
     "load_scenario": "analogdp.scenario",
     "open_run": "analogdp.api",
@@ -77,6 +80,7 @@ _HOMES = {
     "run": "analogdp.api",
     "stability": "analogdp.diagrams",
     "verify": "analogdp.verification.comparison",
+    "with_conductances": "analogdp.transfer",
 }
 
 

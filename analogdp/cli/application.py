@@ -12,6 +12,7 @@ from analogdp import __version__
 from analogdp.cli import (
     ablation,
     aging,
+    evaluating,
     exporting,
     fitting,
     hysteresis,
@@ -41,6 +42,7 @@ application.command("resume")(running.resume)
 application.command("list")(running.list_runs)
 application.command("show")(running.show)
 application.command("export")(exporting.export)
+application.command("evaluate")(evaluating.evaluate)
 application.command("age")(aging.age)
 application.command("verify")(verification.verify)
 application.command("ablate")(ablation.ablate)

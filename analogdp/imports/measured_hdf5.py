@@ -91,9 +91,7 @@ def _numbers(tile: h5py.Group, name: str, most: tuple[int, int], place: str) -> 
     if not isinstance(found, h5py.Dataset) or found.ndim != 2 or found.dtype.kind not in "fiu" or 0 in found.shape:
         raise InputError(f"{place}/{name}: no array of numbers (rows, columns)")
     if found.shape[0] > most[0] or found.shape[1] > most[1]:
-        raise InputError(
-            f"{place}/{name}: {found.shape[0]} x {found.shape[1]} cells are more than the crossbar's {most[0]} x {most[1]}"
-        )
+        raise InputError(f"{place}/{name}: {found.shape} cells are more than those of the crossbar, {most}")
     if found.is_virtual or found.external:
         raise InputError(f"{place}/{name}: its numbers lie in another file, which is not read; copy them into this one")
     unit = found.attrs.get("unit", "siemens")
