@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 Polarity = Literal["both", "plus", "minus"]
 """Which cells of pairs an update is for."""
 
+Part = tuple[slice, slice, slice]
+"""Some chips, output lines and input lines of a synapse."""
+
+ALL = slice(None)
+WHOLE: Part = (ALL, ALL, ALL)
+
 
 class LocalUpdate(NamedTuple):
     """What a plasticity rule may ask of a synapse, and nothing more: ``dW = post^T pre``.

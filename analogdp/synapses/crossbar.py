@@ -15,7 +15,7 @@ from analogdp.devices import DeviceModel, DeviceState, MeasuredDevice
 from analogdp.devices.selection import pick
 from analogdp.scenario.schema import SynapseSettings
 from analogdp.streams import Stream
-from analogdp.synapses.base import ConductanceTable, LocalUpdate, Synapse, UpdateReport
+from analogdp.synapses.base import ALL, WHOLE, ConductanceTable, LocalUpdate, Part, Synapse, UpdateReport
 from analogdp.synapses.converters import BACKWARD, FORWARD
 from analogdp.synapses.disturb import disturbing_pulses
 from analogdp.synapses.mapping import Mapping
@@ -194,24 +194,26 @@ class Crossbar(Synapse):
         """All cells ``(chips, cells, lines, in)``, not to be written: as the buffers are, so the last line may be a column."""
         return self._state()
 
-    def conductances(self) -> ConductanceTable:
-        cells = self.device.conductance(self._state())[..., : self.outputs, :]
+    def conductances(self, part: Part = WHOLE) -> ConductanceTable:
+        """The physical cells, or ``part`` of them: some chips, output and input lines; ``programming`` stays that of all."""
+        chips, outputs, inputs = part[0], slice(*part[1].indices(self.outputs)), part[2]
+        cells = self.device.conductance(self._state(outputs, inputs, chips))
         polarities, devices = len(self.mapping.signs), len(self.mapping.shares)
         reference = self._reference()
-        minus = self.mapping.unit(cells, 1) if reference is None else reference.expand(-1, self.outputs, self.inputs)
-        counts = self._by_device(self.write_counts.to(torch.int64)).sum(2)
+        minus = None if reference is None else reference.expand(-1, self.outputs, self.inputs)[part]
+        counts = self.write_counts[chips, :, outputs, inputs].to(torch.int64).unflatten(1, (polarities, devices)).sum(2)
         return ConductanceTable(
             plus=self.mapping.unit(cells, 0),
-            minus=minus,
-            target_weights=self.target_weights,
-            weights=self.views.seen(self._state(), reference, self.outputs),
+            minus=self.mapping.unit(cells, 1) if minus is None else minus,
+            target_weights=self.target_weights[part],
+            weights=self.views.seen(self._state(), reference, self.outputs)[part],
             scale=self.mapping.scale,
             write_counts=counts if polarities == 2 else torch.cat((counts, torch.zeros_like(counts)), 1),
             tile=self.settings.tile,
             low=self.device.low,
             high=self.device.high,
             card=self.settings.device.model_dump(mode="json"),
-            units=self._by_device(cells) if devices > 1 else None,
+            units=cells.unflatten(1, (polarities, devices)) if devices > 1 else None,
             shares=self.mapping.shares,
             programming=self.programming,
         )
@@ -265,10 +267,6 @@ class Crossbar(Synapse):
             self.register_buffer(f"cell_{name}", cells)
         self._variable_names, self._parameter_names = tuple(state.variables), tuple(state.parameters)
 
-    def _by_device(self, cells: Tensor) -> Tensor:
-        """``(chips, cells, ...)`` as ``(chips, polarities, devices, ...)``."""
-        return cells.view(self.chips, len(self.mapping.signs), len(self.mapping.shares), *cells.shape[2:])
-
     def _own(self, stream: Stream) -> Stream:
         """The stream with numbers of the cells' type, where the cells are."""
         return replace(stream, dtype=self.effective.dtype, device=self.effective.device)
@@ -278,10 +276,10 @@ class Crossbar(Synapse):
         most = max(1, _BLOCK_CELLS // (len(self.mapping.coefficients) * self.inputs))
         return (slice(start, min(start + most, self.outputs)) for start in range(0, self.outputs, most))
 
-    def _state(self, rows: slice = slice(None), columns: slice = slice(None)) -> DeviceState:
+    def _state(self, rows: slice = ALL, columns: slice = ALL, chips: slice = ALL) -> DeviceState:
         """The cells of some lines, as views of the buffers."""
         variables, parameters = (
-            {name: self.get_buffer(f"cell_{name}")[..., rows, columns] for name in names}
+            {name: self.get_buffer(f"cell_{name}")[chips, ..., rows, columns] for name in names}
             for names in (self._variable_names, self._parameter_names)
         )
         return DeviceState(variables, parameters)

@@ -92,7 +92,7 @@ class Mapping:
             units = torch.stack((self.zero + difference / 2, self.zero - difference / 2), 1)
         else:
             units = torch.stack((self.low + difference.clamp(min=0), self.low - difference.clamp(max=0)), 1)
-        return self._split(units).flatten(1, 2)
+        return self.split(units).flatten(1, 2)
 
     def weights(self, cells: Tensor, offset: Tensor | None, out: Tensor) -> Tensor:
         """Weights ``(chips, out, in)`` of cells ``(chips, cells, out, in)``, conductances or matrices of wired arrays.
@@ -124,7 +124,7 @@ class Mapping:
         units = [(self.unit(cells, p) - resting).mul_(sign * self.scale) for p, sign in enumerate(self.signs)]
         return torch.stack(units, 1)
 
-    def _split(self, units: Tensor) -> Tensor:
+    def split(self, units: Tensor) -> Tensor:
         """What each device of a unit is to hold: ``(chips, polarities, out, in)`` to ``(chips, polarities, devices, ...)``."""
         devices, levels = len(self.shares), self.levels
         if levels is None:
