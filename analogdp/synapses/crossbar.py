@@ -199,9 +199,10 @@ class Crossbar(Synapse):
         chips, outputs, inputs = part[0], slice(*part[1].indices(self.outputs)), part[2]
         cells = self.device.conductance(self._state(outputs, inputs, chips))
         polarities, devices = len(self.mapping.signs), len(self.mapping.shares)
+        shape = (-1, polarities, devices, *cells.shape[2:])
         reference = self._reference()
         minus = None if reference is None else reference.expand(-1, self.outputs, self.inputs)[part]
-        counts = self.write_counts[chips, :, outputs, inputs].to(torch.int64).unflatten(1, (polarities, devices)).sum(2)
+        counts = self.write_counts[chips, :, outputs, inputs].to(torch.int64).reshape(shape).sum(2)
         return ConductanceTable(
             plus=self.mapping.unit(cells, 0),
             minus=self.mapping.unit(cells, 1) if minus is None else minus,
@@ -213,7 +214,7 @@ class Crossbar(Synapse):
             low=self.device.low,
             high=self.device.high,
             card=self.settings.device.model_dump(mode="json"),
-            units=cells.unflatten(1, (polarities, devices)) if devices > 1 else None,
+            units=cells.reshape(shape) if devices > 1 else None,
             shares=self.mapping.shares,
             programming=self.programming,
         )
