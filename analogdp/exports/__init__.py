@@ -2,6 +2,7 @@
 
 from analogdp.exports.base import Exporter, OneChipSettings, export_all, export_network, exporter
 from analogdp.exports.hdf5 import write_conductances
+from analogdp.exports.onnx import Onnx
 from analogdp.exports.programming import Programming
 from analogdp.exports.reading import Conductances, CrossbarConductances, LineResistances, Tile, read_conductances
 
@@ -11,6 +12,7 @@ __all__ = [
     "Exporter",
     "LineResistances",
     "OneChipSettings",
+    "Onnx",
     "Programming",
     "Tile",
     "export_all",
