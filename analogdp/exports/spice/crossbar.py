@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from analogdp.errors import InputError
+from analogdp.exports.spice.memristors import CELL, Memristor
 from analogdp.exports.spice.netlist import Netlist
 from analogdp.synapses.crossbar import Crossbar
 from analogdp.synapses.parts import WireSettings
@@ -31,9 +32,6 @@ Direction = Literal["up", "down"]
 
 MOST_PORTS = 1000
 """Of a subcircuit: ngspice has room for 1005 names."""
-
-CELL = "memristor"
-"""The subcircuit of a cell, where cells are no resistors."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +77,12 @@ class Circuit:
     drive: float = 1.0
 
     @classmethod
-    def of(cls, synapse: Crossbar, states: bool = False, drive: float = 1.0) -> Circuit:
+    def of(cls, synapse: Crossbar, memristor: Memristor | None = None, drive: float = 1.0) -> Circuit:
         """The circuit of a synapse of one chip.
 
         Args:
             synapse: as trained.
-            states: whether cells are memristors with the states that the synapse's have, instead of resistors.
+            memristor: what cells are that are no resistors; they begin with the states that the synapse's have.
             drive: volts at a line for a message of 1.
 
         Raises:
@@ -97,13 +95,14 @@ class Circuit:
             for polarity in ("plus", "minus")[: len(mapping.signs)]
             for place in range(len(mapping.shares))
         ]
-        own = {name: _laid_out(values[0]) for name, values in (cells.variables | cells.parameters).items()}
+        own = {} if memristor is None else memristor.parameters(cells)
+        states = {name: _laid_out(values[0]) for name, values in own.items()}
         arrays = [
             Array(
                 name,
                 _laid_out(conductance[number]),
                 share,
-                {key: values[number] for key, values in own.items()} if states else None,
+                {key: values[number] for key, values in states.items()} or None,
             )
             for number, (name, share) in enumerate(zip(names, mapping.coefficients, strict=True))
         ]

@@ -15,7 +15,8 @@ needs_ngspice = pytest.mark.skipif(not NGSPICE.exists(), reason="needs ngspice a
 def run(deck: Path) -> None:
     """Simulate a deck in the folder where it lies."""
     done = subprocess.run([NGSPICE, "-b", deck.name], cwd=deck.parent, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and "Error" not in done.stderr, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Error" not in done.stderr, done.stderr
 
 
 def printed(path: Path) -> dict[str, float]:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from analogdp.errors import InputError
 from analogdp.exports.spice.crossbar import Circuit, Direction, write_crossbar
 from analogdp.exports.spice.dialects import DIALECTS
 from analogdp.exports.spice.netlist import Netlist
