@@ -1,16 +1,22 @@
 """What leaves a run: exporters, registered by name, and readers for what they wrote."""
 
 from analogdp.exports.base import Exporter, OneChipSettings, export_all, export_network, exporter
+from analogdp.exports.brian2 import Brian2
+from analogdp.exports.csv_tiles import Csv
 from analogdp.exports.hdf5 import write_conductances
+from analogdp.exports.npz import Npz
 from analogdp.exports.onnx import Onnx
 from analogdp.exports.programming import Programming
 from analogdp.exports.reading import Conductances, CrossbarConductances, LineResistances, Tile, read_conductances
 
 __all__ = [
+    "Brian2",
     "Conductances",
     "CrossbarConductances",
+    "Csv",
     "Exporter",
     "LineResistances",
+    "Npz",
     "OneChipSettings",
     "Onnx",
     "Programming",
