@@ -7,7 +7,7 @@ reference for what neurons learn from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from analogdp.errors import InputError
 from analogdp.network import Network
 from analogdp.network.projections import Projection
 from analogdp.neurons import NeuronModel
-from analogdp.scenario.wiring import Pool, Shape
+from analogdp.scenario.wiring import Pool, Shape, Wiring
 
 AT_ONCE = 256
 """Samples whose gradients are computed together."""
@@ -43,13 +43,22 @@ def forward(
     Raises:
         InputError: the activity of these neurons is no function of what comes from below alone.
     """
+    *_, answer = messages(network, inputs, weights, learning)
+    return answer
+
+
+def messages(
+    network: Network, inputs: Tensor, weights: Sequence[Tensor] | None = None, learning: bool = False
+) -> Iterator[Tensor]:
+    """The messages of all layers on their way up, from the inputs to the answer; as :func:`forward`."""
     message = inputs.expand(network.chips, -1, -1)
+    yield message
     matrices = effective_weights(network) if weights is None else weights
     last = network.layers[-1]
     for projection, layer, matrix in zip(network.projections, network.layers, matrices, strict=True):
         drive = through(projection, matrix, layer.bias, message, learning)
         message = _activity(layer.neuron, drive, layer is last)
-    return message
+        yield message
 
 
 def through(
@@ -57,18 +66,24 @@ def through(
 ) -> Tensor:
     """The drives that a message from below gives, ``(chips, batch, units)``; arguments as of :func:`forward`."""
     wiring, (chips, batch, _) = projection.wiring, message.shape
-    rows = _pooled(message, wiring.below, wiring.activity_pool)
-    if wiring.kernel is not None:
-        kernel = wiring.kernel
-        images = rows.reshape(chips * batch, *wiring.read)
-        windows = unfold(images, kernel.size, padding=kernel.padding, stride=kernel.stride)
-        rows = windows.mT.reshape(chips, batch * wiring.positions, wiring.fan_in)
-    drives = torch.bmm(rows, weights.mT)
+    drives = torch.bmm(shown(wiring, message), weights.mT)
     drives = drives if bias is None else drives + bias
     by_line = drives.view(chips, batch, wiring.positions, wiring.lines).mT
     if projection.normalisation is not None:
         by_line = projection.normalisation(by_line, learning)[0]
     return _pooled(by_line.reshape(chips, batch, -1), wiring.drives, wiring.drive_pool)
+
+
+def shown(wiring: Wiring, message: Tensor) -> Tensor:
+    """What the weights read of a message ``(chips, batch, units)``: ``(chips, batch * positions, fan_in)``."""
+    chips, batch, _ = message.shape
+    rows = _pooled(message, wiring.below, wiring.activity_pool)
+    if wiring.kernel is None:
+        return rows
+    kernel = wiring.kernel
+    images = rows.reshape(chips * batch, *wiring.read)
+    windows = unfold(images, kernel.size, padding=kernel.padding, stride=kernel.stride)
+    return windows.mT.reshape(chips, batch * wiring.positions, wiring.fan_in)
 
 
 def loss_gradients(network: Network, inputs: Tensor, targets: Tensor) -> list[Tensor]:
