@@ -4,10 +4,12 @@ from analogdp.exports.base import Exporter, OneChipSettings, export_all, export_
 from analogdp.exports.brian2 import Brian2
 from analogdp.exports.csv_tiles import Csv
 from analogdp.exports.hdf5 import write_conductances
+from analogdp.exports.nir import Nir
 from analogdp.exports.npz import Npz
 from analogdp.exports.onnx import Onnx
 from analogdp.exports.programming import Programming
 from analogdp.exports.reading import Conductances, CrossbarConductances, LineResistances, Tile, read_conductances
+from analogdp.exports.spice import Spice
 
 __all__ = [
     "Brian2",
@@ -16,10 +18,12 @@ __all__ = [
     "Csv",
     "Exporter",
     "LineResistances",
+    "Nir",
     "Npz",
     "OneChipSettings",
     "Onnx",
     "Programming",
+    "Spice",
     "Tile",
     "export_all",
     "export_network",

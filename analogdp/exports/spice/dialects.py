@@ -24,12 +24,14 @@ class Dialect(ABC):
         title: as people call it.
         run: the command that simulates ``network.cir`` where it lies.
         results: the file that this writes, beside the deck.
+        tabulated: its function of straight lines between points.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     run: ClassVar[str]
     results: ClassVar[str]
+    tabulated: ClassVar[str] = "table"
 
     def expression(self, text: str) -> str:
         """An expression as the value of a behavioural source."""
@@ -42,6 +44,11 @@ class Dialect(ABC):
     @abstractmethod
     def choose(self, condition: str, yes: str, no: str) -> str:
         """``yes`` where the condition holds, else ``no``; comparisons are ``<``, ``<=``, ``>``, ``>=``."""
+
+    def table(self, value: str, numbers: Sequence[float]) -> str:
+        """``numbers[k]`` where ``value`` is k, and straight lines between."""
+        points = ", ".join(f"{place}, {number!r}" for place, number in enumerate(numbers))
+        return f"{self.tabulated}({value}, {points})"
 
     def clamp(self, value: str, low: str, high: str) -> str:
         """A value within bounds."""
@@ -58,6 +65,10 @@ class Dialect(ABC):
     @abstractmethod
     def operating_point(self, signals: Sequence[str], file: str) -> list[str]:
         """Lines that find the operating point and write signals such as ``V(out_0)`` to a text file."""
+
+    @abstractmethod
+    def sweep(self, source: str, last: int, signals: Sequence[str], file: str) -> list[str]:
+        """Lines that find operating points with a voltage source at 0 V, 1 V ... and write signals of all of them."""
 
     @abstractmethod
     def transient(
@@ -82,6 +93,7 @@ class Ngspice(Dialect):
     title = "ngspice"
     run = "ngspice -b network.cir"
     results = "results.txt"
+    tabulated = "pwl"
 
     def choose(self, condition: str, yes: str, no: str) -> str:
         return f"(({condition}) ? ({yes}) : ({no}))"
@@ -93,12 +105,18 @@ class Ngspice(Dialect):
         lines = [f"print {signal} >> {file}" for signal in signals]
         return self._control("op", [f"echo results of the operating point > {file}", *lines])
 
+    def sweep(self, source: str, last: int, signals: Sequence[str], file: str) -> list[str]:
+        return self._control(f"dc v{source} 0 {last} 1", self._written(signals, file))
+
     def transient(
         self, step: float, stop: float, signals: Sequence[str], file: str, largest: float | None, initial: bool
     ) -> list[str]:
         command = f"tran {step!r} {stop!r}" + (f" 0 {largest!r}" if largest else "") + (" uic" if initial else "")
-        names = ["set wr_vecnames", "set wr_singlescale"]
-        return self._control(command, [*names, f"wrdata {file} {' '.join(signals)}"])
+        return self._control(command, self._written(signals, file))
+
+    @staticmethod
+    def _written(signals: Sequence[str], file: str) -> list[str]:
+        return ["set wr_vecnames", "set wr_singlescale", f"wrdata {file} {' '.join(signals)}"]
 
     @staticmethod
     def _control(analysis: str, writes: list[str]) -> list[str]:
@@ -124,6 +142,12 @@ class Ltspice(Dialect):
 
     def operating_point(self, signals: Sequence[str], file: str) -> list[str]:
         return [".op", *(f".meas op {_plain(signal)} param {signal}" for signal in signals)]
+
+    def sweep(self, source: str, last: int, signals: Sequence[str], file: str) -> list[str]:
+        finds = [
+            f".meas dc {_plain(signal)}_{at} find {signal} at {at}" for at in range(last + 1) for signal in signals
+        ]
+        return [f".dc V{source} 0 {last} 1", f".save {' '.join(signals)}", *finds]
 
     def transient(
         self, step: float, stop: float, signals: Sequence[str], file: str, largest: float | None, initial: bool
@@ -165,6 +189,9 @@ class Xyce(Dialect):
         # An operating point prints nothing; a sweep of one point of a source that nothing is connected to does.
         sweep = ["Vsweep sweep 0 0", "Rsweep sweep 0 1.0", ".dc vsweep 0 0 1"]
         return [*sweep, self._print("dc", signals, file)]
+
+    def sweep(self, source: str, last: int, signals: Sequence[str], file: str) -> list[str]:
+        return [f".dc V{source} 0 {last} 1", self._print("dc", signals, file)]
 
     def transient(
         self, step: float, stop: float, signals: Sequence[str], file: str, largest: float | None, initial: bool

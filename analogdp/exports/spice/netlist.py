@@ -124,7 +124,13 @@ class Netlist:
 
     def operating_point(self, signals: Sequence[str], file: str) -> None:
         """Find the operating point and write ``V(node)`` signals to a text file beside the deck."""
-        self._lines.extend(self.dialect.operating_point(signals, file))
+        for text in self.dialect.operating_point(signals, file):
+            self._add(text)
+
+    def sweep(self, source: str, last: int, signals: Sequence[str], file: str) -> None:
+        """Find the operating points with the voltage source ``source`` at 0, 1 ... ``last`` volts, and write signals of each."""
+        for text in self.dialect.sweep(source, last, signals, file):
+            self._add(text)
 
     def transient(
         self,
