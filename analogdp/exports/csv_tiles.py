@@ -18,7 +18,7 @@ from analogdp.network import Network
 from analogdp.scenario.loading import dump_scenario
 from analogdp.scenario.schema import Scenario
 
-FORMAT = "analogdp csv tiles"
+FORMAT = "analogdp conductances (CSV)"
 FORMAT_VERSION = 1
 CONVENTIONS = (
     "row counts word lines (inputs of the layer) and column counts bit lines (its outputs), from 0 in each tile; "
@@ -68,7 +68,7 @@ def _write_crossbar(folder: Path, cells: Cells) -> dict[str, Any]:
     facts = cells.facts
     return {
         "layer": cells.number,
-        "carries": "messages down" if cells.kind == DOWNWARD else "messages up",
+        "direction": "down" if cells.kind == DOWNWARD else "up",
         "word_lines": cells.word_lines,
         "bit_lines": cells.bit_lines,
         "tile_word_lines": cells.tile[0],

@@ -19,7 +19,7 @@ from analogdp.network import Network
 from analogdp.scenario.loading import dump_scenario
 from analogdp.scenario.schema import ExportSettings, Scenario
 
-FORMAT = "analogdp npz"
+FORMAT = "analogdp conductances (NPZ)"
 FORMAT_VERSION = 1
 CONVENTIONS = "arrays are (chips, word lines, bit lines), those of devices (chips, devices, word lines, bit lines)"
 
