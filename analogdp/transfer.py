@@ -182,7 +182,7 @@ def _refuse_unfinished(result: Result, way_out: str = "") -> None:
         raise InputError(f"{result.directory} diverged, and is no trained network: {result.manifest.reason}{way_out}")
     if not result.manifest.concluded:
         go_on = f"go on with: analogdp resume {result.directory}"
-        raise InputError(f"{result.directory} is {result.status}, not finished; {go_on}{way_out}")
+        raise InputError(f"{result.directory} has not come to its end ({result.status}); {go_on}{way_out}")
 
 
 def _told(score: Score) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analogdp.errors import InputError
+from analogdp.exports.csv_tiles import FORMAT, FORMAT_VERSION
 from analogdp.imports.measured import (
     MISSING,
     STATES,
@@ -26,7 +27,6 @@ from analogdp.imports.measured import (
 )
 
 INDEX = "index.json"
-FORMAT, NEWEST = "analogdp conductances (CSV)", 1
 
 SIEMENS = {"S": 1.0, "kS": 1e3, "mS": 1e-3, "uS": 1e-6, "nS": 1e-9, "pS": 1e-12}
 """Units of a conductance, by what a header may say."""
@@ -70,9 +70,10 @@ def _index(path: Path) -> dict[str, Any]:
             f"{path}: not of the format {FORMAT!r}; give a folder in the layout of: analogdp export --format csv"
         )
     version = _whole(index, "format_version", str(path))
-    if not 1 <= version <= NEWEST:
+    if not 1 <= version <= FORMAT_VERSION:
         raise InputError(
-            f"{path}: format version {version}, but this release of analogdp reads versions up to {NEWEST}: install a newer one"
+            f"{path}: format version {version}, but this release of analogdp reads versions up to {FORMAT_VERSION}: install "
+            "a newer one"
         )
     return index
 

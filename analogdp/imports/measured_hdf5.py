@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 
 from analogdp.errors import InputError
-from analogdp.exports.hdf5 import DOWNWARD, FORMAT, FORMAT_VERSION, UPWARD
+from analogdp.exports.cells import DOWNWARD, UPWARD
+from analogdp.exports.hdf5 import FORMAT, FORMAT_VERSION
 from analogdp.files import check_format
 from analogdp.imports.measured import (
     MISSING,

@@ -1,0 +1,98 @@
+"""The command that tests a trained network once more, as it is or with the conductances of a chip."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import analogdp
+from analogdp.cli import main
+from tests.small_runs import small_run
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two chips."""
+    return small_run(tmp_path_factory.mktemp("run"), (6, 4, 3), chips=2)
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """``command("evaluate", run, ...)``: exit code, standard output and error."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["analogdp", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code
+        return (code if isinstance(code, int) else 0, *capfd.readouterr())
+
+    return run
+
+
+def columns(line: str) -> list[str]:
+    return re.split(r"  +", line.strip())
+
+
+def test_without_a_file_every_chip_is_tested_as_it_was_trained(run: Path, command: Command) -> None:
+    code, out, err = command("evaluate", run)
+    assert (code, err) == (0, "")
+    header, *rows = out.splitlines()
+    assert columns(header) == ["test accuracy", "test loss"]
+    scores = analogdp.evaluate(run)
+    assert [columns(row) for row in rows] == [
+        [f"chip {score.chip}", f"{score.accuracy:.2%}", f"{score.loss:.5g}"] for score in scores
+    ]
+
+
+def test_a_table_says_what_was_lost_with_the_measured_cells(run: Path, tmp_path: Path, command: Command) -> None:
+    (source,) = analogdp.export(run, "csv", tmp_path / "bench", chip=1)
+    tile = next(source.glob("layer0*.csv"))
+    header, first, *rest = tile.read_text().splitlines()
+    stuck = ",".join([*first.split(",")[:2], "0.001", first.split(",")[3], "stuck"])
+    lost = ",".join([*rest[0].split(",")[:2], "", "", "missing"])
+    kept = (f"{line},ok" for line in rest[1:])
+    tile.write_text("\n".join([f"{header},state", stuck, lost, *kept]) + "\n")
+    code, out, err = command("evaluate", run, "--conductances", source, "--missing", "open")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    found = analogdp.with_conductances(run, source, missing="open")
+    assert lines[0] == f"chip 1, with the conductances of {source}"
+    assert columns(lines[1]) == ["test accuracy", "test loss"]
+    assert [columns(line)[0] for line in lines[2:4]] == ["simulated", "measured"]
+    assert columns(lines[3])[1:] == [f"{found.after.accuracy:.2%}", f"{found.after.loss:.5g}"]
+    assert lines[4] == ""
+    assert columns(lines[5])[:4] == ["cells", "stuck", "missing", "out of range"]
+    # A row's state is that of both cells of its pair.
+    assert columns(lines[6])[:4] == ["synapse0", "48", "2", "2"]
+    assert int(columns(lines[6])[4]) >= 1
+    assert columns(lines[7])[:4] == ["synapse1", "24", "0", "0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--conductances", "nowhere"], "nowhere: no such file or folder; give measured conductances"),
+        (["--missing", "open"], "--missing and --chip are for measured conductances"),
+        (["--chip", "1"], "--missing and --chip are for measured conductances"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(arguments: list[str], said: str, run: Path, command: Command) -> None:
+    code, out, err = command("evaluate", run, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"analogdp: {said}")
+    assert err.count("\n") == 1
+
+
+def test_an_unknown_way_with_missing_cells_names_the_nearest(run: Path, tmp_path: Path, command: Command) -> None:
+    (source,) = analogdp.export(run, "csv", tmp_path / "bench", chip=0)
+    code, _, err = command("evaluate", run, "--conductances", source, "--missing", "opn")
+    assert code == 2
+    assert "unknown 'opn': did you mean 'open'?" in err
