@@ -1,6 +1,6 @@
 """``conductances.h5``: every cell of the trained crossbars, tile by tile, in siemens.
 
-The layout of a file (format version 1); ``read_conductances`` of :mod:`analogdp.exports.reading` reads it::
+The layout of a file (format version 2); ``read_conductances`` of :mod:`analogdp.exports.reading` reads it::
 
     /                                attributes: format, format_version, name, layers, chips, versions (JSON),
                                      conventions
@@ -11,7 +11,10 @@ The layout of a file (format version 1); ``read_conductances`` of :mod:`analogdp
         gain, offset, mean, variance (chips, bit lines): the drive is gain * (x - mean) / sqrt(variance + 1e-5) + offset
     /synapses/<k>                    joins layer k to layer k+1. Attributes: word_lines, bit_lines, tile_word_lines,
                                      tile_bit_lines (the largest tile), tile_rows, tile_columns (the grid of tiles),
-                                     scale (weight per siemens), conductance_low, conductance_high (siemens); shares of
+                                     scale (weight per siemens), conductance_low, conductance_high (siemens);
+                                     target_tolerance (siemens); of pulse programs program_from, program_start_conductance and
+                                     program_largest_error (siemens), or why there are none in no_program; pulse_up, pulse_down,
+                                     pulse_width and pulse_shape, if the card states them; shares of
                                      the devices of a unit in its current, where several make up a cell; where lines have
                                      resistance, word_line_resistance and bit_line_resistance between two cells,
                                      source_resistance and sense_resistance (ohms); in networks of images what
@@ -29,6 +32,20 @@ The layout of a file (format version 1); ``read_conductances`` of :mod:`analogdp
         target_weights               what the pair was asked to hold: initial weight plus every requested change
         weights                      what the network reads: scale * (plus - minus), through the resistance of the lines
         plus_writes, minus_writes    pulses that each cell received since its fabrication, all of its devices together
+        plus_target, minus_target    what a controller is to reach (:mod:`analogdp.exports.targets`), in siemens
+        plus_target_devices, minus_target_devices
+                                     those of single devices, where several make up a cell
+        program_start, program_runs, program_polarity, and program_pulses or program_voltage and program_duration
+                                     the pulses that lead there (:mod:`analogdp.exports.pulse_programs`): arrays (devices, word
+                                     lines, bit lines) of where the runs of a device begin and of how many they are, and the
+                                     lists of runs, in the order in which they are issued
+    /synapses/<k>/write_order        (steps, 3): row and column of the tile and word line in it, all of whose cells are written
+                                     in this step, before those of the next
+    /synapses/<k>/converters/dac, adc
+                                     there where lines have converters (:mod:`analogdp.exports.calibration`); in each, for the
+                                     directions of reading, forward/ and backward/ with limit (chips,), gain, offset (chips, n)
+    /synapses/<k>/drift              there where cells age (:mod:`analogdp.exports.drift`): time (times,), programmed (levels,),
+                                     mean and spread (times, levels) of the conductance
     /synapses/<k>/programming        there where the initial weights were programmed by pulses. Attributes: method,
                                      tolerance, budget, most_pulses, as the scenario says
     /synapses/<k>/programming/chip_<c>
@@ -49,10 +66,10 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -60,37 +77,24 @@ import numpy as np
 from analogdp import __version__, registry
 from analogdp.errors import InputError
 from analogdp.exports.base import Exporter
+from analogdp.exports.bench import Bench
+from analogdp.exports.cells import Arrays, Cells, Place, all_cells, has_cells, unit_of
 from analogdp.exports.geometry import write_geometry
 from analogdp.exports.programming import write_programming
-from analogdp.exports.storage import physical, plain, write_array, write_text
+from analogdp.exports.pulse_programs import UNITS as PROGRAM_UNITS
+from analogdp.exports.storage import plain, write_array, write_text
 from analogdp.files import atomic_path
 from analogdp.network import Network
 from analogdp.scenario.loading import dump_scenario
 from analogdp.scenario.schema import ExportSettings, Scenario
-from analogdp.scenario.wiring import Wiring
-from analogdp.synapses import ConductanceTable, CrossbarSettings
+from analogdp.synapses import CrossbarSettings
 
 FORMAT = "analogdp conductances"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FILE_NAME = "conductances.h5"
 NO_CELLS = "there are no conductances to write: the weights are ideal; use 'synapse: crossbar'"
 
-UPWARD, DOWNWARD = "synapses", "feedback"
-"""Groups of the crossbars that carry messages up, and of those that carry them down."""
-
 CONVENTIONS = "rows are word lines (inputs of the layer), columns are bit lines (outputs of the layer)"
-UNITS = {
-    "plus": "siemens",
-    "minus": "siemens",
-    "target_weights": "network units",
-    "weights": "network units",
-    "plus_writes": "pulses",
-    "minus_writes": "pulses",
-}
-"""The data sets of a tile and what they are measured in."""
-
-DEVICES = {"plus_devices": "siemens", "minus_devices": "siemens"}
-"""Further data sets of a tile, where a cell is made up of several devices."""
 
 RESISTANCES = {f"{part}_resistance": part for part in ("word_line", "bit_line", "source", "sense")}
 """Attributes of a synapse whose lines have resistance, and what a scenario calls these."""
@@ -115,25 +119,14 @@ class Hdf5(Exporter):
     def write(self, network: Network, scenario: Scenario, path: Path) -> None:
         _write(path, network, scenario)
 
-
-def has_cells(network: Network) -> bool:
-    """Whether any synapse is made of physical cells."""
-    return any(True for _ in _tables(network))
-
-
-def _tables(network: Network) -> Iterator[tuple[str, ConductanceTable, Wiring]]:
-    """The crossbars that have cells, one after the other, with the group that they go to and what lies around them."""
-    for kind, synapses in ((UPWARD, network.synapses), (DOWNWARD, network.feedback_paths)):
-        for number, synapse in enumerate(synapses):
-            table = None if synapse is None else synapse.conductances()
-            if table is not None:
-                yield f"{kind}/{number}", table, network.projections[number].wiring
+    def sidecar(self, network: Network, scenario: Scenario) -> Mapping[str, Any]:
+        return _header(network, scenario) | {"crossbars": {cells.name: _summary(cells) for cells in all_cells(network)}}
 
 
 def write_conductances(path: Path, network: Network, scenario: Scenario) -> Path:
     """Write the cells of all crossbars, atomically; synapses without cells are left out.
 
-    One chip of one synapse is copied at a time.
+    One tile is copied at a time.
 
     Returns:
         ``path``.
@@ -151,26 +144,31 @@ def write_conductances(path: Path, network: Network, scenario: Scenario) -> Path
 def _write(path: Path, network: Network, scenario: Scenario) -> None:
     with h5py.File(path, "w") as file:
         _write_header(file, network, scenario)
-        for name, table, wiring in _tables(network):
-            group = file.create_group(name)
-            write_geometry(group, wiring)
-            _write_synapse(group, table, network.chip_indices, scenario)
+        for cells in all_cells(network):
+            group = file.create_group(cells.name)
+            write_geometry(group, cells.wiring)
+            _write_synapse(group, cells, network.chip_indices, scenario)
+
+
+def _header(network: Network, scenario: Scenario) -> dict[str, Any]:
+    """What the file says of itself."""
+    versions = {"analogdp": __version__, "python": platform.python_version()}
+    versions |= {name: version(name) for name in ("torch", "numpy", "h5py")}
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": scenario.name,
+        "layers": list(network.sizes),
+        "chips": list(network.chip_indices),
+        "versions": versions,
+        "conventions": CONVENTIONS,
+    }
 
 
 def _write_header(file: h5py.File, network: Network, scenario: Scenario) -> None:
-    versions = {"analogdp": __version__, "python": platform.python_version()}
-    versions |= {name: version(name) for name in ("torch", "numpy", "h5py")}
-    file.attrs.update(
-        {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "name": scenario.name,
-            "layers": np.asarray(network.sizes, dtype="<i8"),
-            "chips": np.asarray(network.chip_indices, dtype="<i8"),
-            "versions": json.dumps(versions),
-            "conventions": CONVENTIONS,
-        }
-    )
+    header = _header(network, scenario)
+    numbers = {name: np.asarray(header[name], dtype="<i8") for name in ("layers", "chips")}
+    file.attrs.update(header | numbers | {"versions": json.dumps(header["versions"])})
     write_text(file, "scenario", dump_scenario(scenario))
     for number, layer in enumerate(network.layers):
         if layer.bias is not None:
@@ -181,24 +179,27 @@ def _write_header(file: h5py.File, network: Network, scenario: Scenario) -> None
             write_array(file, f"normalisations/{place}/{name}", plain(values), "network units")
 
 
-def _write_synapse(group: h5py.Group, table: ConductanceTable, chips: tuple[int, ...], scenario: Scenario) -> None:
-    outputs, inputs = table.plus.shape[-2:]
-    rows, columns = table.tile or (inputs, outputs)
-    group.attrs.update(
-        {
-            "word_lines": inputs,
-            "bit_lines": outputs,
-            "tile_word_lines": min(rows, inputs),
-            "tile_bit_lines": min(columns, outputs),
-            "tile_rows": -(-inputs // rows),
-            "tile_columns": -(-outputs // columns),
-            "scale": float(table.scale),
-            "scale_unit": "network units per siemens",
-            "conductance_low": float(table.low),
-            "conductance_high": float(table.high),
-            "conductance_unit": "siemens",
-        }
-    )
+def _attributes(cells: Cells) -> dict[str, Any]:
+    """Of a synapse's group: what its cells have in common."""
+    facts = cells.facts
+    return {
+        "word_lines": cells.word_lines,
+        "bit_lines": cells.bit_lines,
+        "tile_word_lines": cells.tile[0],
+        "tile_bit_lines": cells.tile[1],
+        "tile_rows": cells.grid[0],
+        "tile_columns": cells.grid[1],
+        "scale": float(facts.scale),
+        "scale_unit": "network units per siemens",
+        "conductance_low": float(facts.low),
+        "conductance_high": float(facts.high),
+        "conductance_unit": "siemens",
+    }
+
+
+def _write_synapse(group: h5py.Group, cells: Cells, chips: tuple[int, ...], scenario: Scenario) -> None:
+    table, bench = cells.facts, Bench.of(cells)
+    group.attrs.update(_attributes(cells))
     settings = scenario.synapse if isinstance(scenario.synapse, CrossbarSettings) else None
     if settings is not None and settings.wires is not None:
         group.attrs.update({name: float(getattr(settings.wires, part)) for name, part in RESISTANCES.items()})
@@ -208,33 +209,40 @@ def _write_synapse(group: h5py.Group, table: ConductanceTable, chips: tuple[int,
     write_text(group, "device_card", json.dumps(table.card, allow_nan=False))
     if table.programming is not None:
         write_programming(group, table.programming, None if settings is None else settings.programming, chips)
+    if bench is not None:
+        bench.write(group)
     for position, chip in enumerate(chips):
-        _write_chip(group.create_group(f"chip_{chip}"), table, position, (rows, columns))
+        own = group.create_group(f"chip_{chip}")
+        for place in cells.places:
+            part = own.create_group(place.name)
+            part.attrs.update({"first_word_line": place.word_lines.start, "first_bit_line": place.bit_lines.start})
+            for name, values in _tile(cells, bench, position, place).items():
+                write_array(part, name, values, _unit(name))
 
 
-def _write_chip(group: h5py.Group, table: ConductanceTable, position: int, tile: tuple[int, int]) -> None:
-    arrays = {
-        "plus": table.plus[position],
-        "minus": table.minus[position],
-        "target_weights": table.target_weights[position],
-        "weights": table.weights[position],
-        "plus_writes": table.write_counts[position, 0],
-        "minus_writes": table.write_counts[position, 1],
+def _tile(cells: Cells, bench: Bench | None, position: int, place: Place) -> Arrays:
+    """All data sets of a tile."""
+    arrays = cells.arrays(position, place)
+    return arrays if bench is None else arrays | bench.arrays(arrays)
+
+
+def _unit(name: str) -> str:
+    return PROGRAM_UNITS[name] if name in PROGRAM_UNITS else unit_of(name)
+
+
+def _summary(cells: Cells) -> dict[str, Any]:
+    """What the sidecar says of a crossbar: its attributes, and the data sets of a tile by the example of the first."""
+    bench, place = Bench.of(cells), next(cells.places)
+    arrays = _tile(cells, bench, 0, place)
+    tile = {
+        name: {
+            "shape": ["runs"] if values.ndim == 1 else list(values.shape),
+            "type": str(values.dtype),
+            "unit": _unit(name),
+        }
+        for name, values in arrays.items()
     }
-    if table.units is not None:
-        arrays |= dict(zip(DEVICES, table.units[position], strict=False))
-    whole = {name: physical(values) for name, values in arrays.items()}
-    for name, (word_lines, bit_lines) in _tiles(whole["plus"].shape, tile):
-        part = group.create_group(name)
-        part.attrs.update({"first_word_line": word_lines.start, "first_bit_line": bit_lines.start})
-        for kind, values in whole.items():
-            write_array(part, kind, values[..., word_lines, bit_lines], (UNITS | DEVICES)[kind])
-
-
-def _tiles(shape: tuple[int, ...], tile: tuple[int, int]) -> Iterator[tuple[str, tuple[slice, slice]]]:
-    """Name and extent of every tile of an array of ``shape``; those at the far edges may be smaller."""
-    for row, word_line in enumerate(range(0, shape[0], tile[0])):
-        for column, bit_line in enumerate(range(0, shape[1], tile[1])):
-            word_lines = slice(word_line, min(word_line + tile[0], shape[0]))
-            bit_lines = slice(bit_line, min(bit_line + tile[1], shape[1]))
-            yield f"tile_{row}_{column}", (word_lines, bit_lines)
+    groups = {"tiles_of_each_chip": f"chip_<index>/tile_<0 to {cells.grid[0] - 1}>_<0 to {cells.grid[1] - 1}>"}
+    return (
+        _attributes(cells) | ({} if bench is None else bench.attributes()) | groups | {"data_sets_of_first_tile": tile}
+    )

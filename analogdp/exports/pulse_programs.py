@@ -9,6 +9,7 @@ a state equation are exposed to a voltage for any time, where their card's pulse
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,7 @@ def why_no_program(card: DeviceCard) -> str | None:
     )
 
 
+@lru_cache(maxsize=8)
 def programs_of(card: DeviceCard, tolerance: float) -> Programs | None:
     """The programs for cells of a card.
 
@@ -185,7 +187,7 @@ def _way(device: DeviceModel, sign: float, tolerance: float, exposed: bool) -> N
             break
         before, most = missing, 2 * most
     if not exposed:
-        return np.arange(1.0, most + 1)
+        return np.arange(1, int(most) + 1).astype(np.float64)
     shortest = SHORTEST * (device.high - device.low) / device.increment
     return np.geomspace(min(shortest, most / 2), most, EXPOSURES).astype(np.float64)
 

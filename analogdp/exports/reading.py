@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analogdp.errors import InputError
+from analogdp.exports.cells import DEVICES, DOWNWARD, UNITS, UPWARD
 from analogdp.exports.geometry import read_geometry
-from analogdp.exports.hdf5 import DEVICES, DOWNWARD, FORMAT, FORMAT_VERSION, RESISTANCES, UNITS, UPWARD
+from analogdp.exports.hdf5 import FORMAT, FORMAT_VERSION, RESISTANCES
 from analogdp.exports.programming import Programming, read_programming
 from analogdp.files import check_format
 from analogdp.scenario.wiring import Wiring
