@@ -18,8 +18,11 @@ from analogdp.analysis.aging import age as age_network
 from analogdp.data import Dataset
 from analogdp.data import load as load_data
 from analogdp.dynamics import Diverged
-from analogdp.errors import InputError, RunError
+from analogdp.errors import InputError, RunError, ScenarioError
 from analogdp.exports import export_all
+from analogdp.exports.base import one_chip
+from analogdp.exports.safetensors import SafetensorsSettings
+from analogdp.exports.torch_module import torch_module
 from analogdp.files import checksum, write_text
 from analogdp.learning.base import unprefixed
 from analogdp.network import Network, build, resolve_device
@@ -96,6 +99,22 @@ class Result:
             raise RunError(f"{self.directory} has no checkpoint yet; go on with: analogdp resume {self.directory}")
         network.load_state_dict(unprefixed("network", checkpoint.tensors))
         return network
+
+    def to_torch(self, chip: int | None = None) -> torch.nn.Sequential:
+        """The trained network as torch's own modules, which answer as it does without nudging, noise and converters.
+
+        Effective weights, with batch normalisation folded into them, and mismatch of neurons. Inputs are ``(batch, ...)``.
+
+        Args:
+            chip: which one; None: the only one.
+
+        Raises:
+            InputError: no such chip, or neurons whose free activity is no function of what comes from below.
+            RunError: there is no checkpoint yet.
+        """
+        if problems := SafetensorsSettings(chip=chip).contradictions(self.scenario):
+            raise ScenarioError(problems)
+        return torch_module(one_chip(self.network, self.scenario, chip))
 
     @property
     def accuracy(self) -> float | None:

@@ -9,6 +9,7 @@ from analogdp.exports.npz import Npz
 from analogdp.exports.onnx import Onnx
 from analogdp.exports.programming import Programming
 from analogdp.exports.reading import Conductances, CrossbarConductances, LineResistances, Tile, read_conductances
+from analogdp.exports.safetensors import Safetensors
 from analogdp.exports.spice import Spice
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "OneChipSettings",
     "Onnx",
     "Programming",
+    "Safetensors",
     "Spice",
     "Tile",
     "export_all",

@@ -1,0 +1,64 @@
+"""One chip as a torch ``state_dict`` in a safetensors file, with what its numbers belong to in the metadata."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from safetensors.torch import save_file
+from torch import nn
+
+from analogdp import registry
+from analogdp.errors import Problem
+from analogdp.exports.base import Exporter, OneChipSettings, one_chip
+from analogdp.exports.inference import why_no_forward_pass
+from analogdp.exports.torch_module import torch_module
+from analogdp.network import Network
+from analogdp.scenario import dump_scenario
+from analogdp.scenario.schema import ExportSettings, Scenario
+
+FORMAT = "analogdp-torch-module"
+FORMAT_VERSION = 1
+
+
+class SafetensorsSettings(OneChipSettings):
+    """The options of a torch ``state_dict``."""
+
+    format: Literal["safetensors"] = "safetensors"
+
+    def contradictions(self, scenario: Scenario) -> list[Problem]:
+        return [*super().contradictions(scenario), *why_no_forward_pass(scenario, self.format)]
+
+
+@registry.exporters.register("safetensors")
+class Safetensors(Exporter):
+    """The ``state_dict`` of what ``result.to_torch()`` gives.
+
+    Metadata: ``format``, ``format_version``, ``scenario`` as YAML, ``chip``, and ``modules``, a JSON list of each module's name,
+    class and description in torch's words.
+    """
+
+    Settings: ClassVar[type[ExportSettings]] = SafetensorsSettings
+    file_name: ClassVar[str] = "model.safetensors"
+
+    def write(self, network: Network, scenario: Scenario, path: Path) -> None:
+        own = one_chip(network, scenario, self.settings.chip)
+        module = torch_module(own)
+        metadata = {
+            "format": FORMAT,
+            "format_version": str(FORMAT_VERSION),
+            "scenario": dump_scenario(_without_file(scenario)),
+            "chip": str(own.chip_indices[0]),
+            "modules": json.dumps([_described(name, child) for name, child in module.named_children()]),
+        }
+        save_file({name: values.contiguous() for name, values in module.state_dict().items()}, path, metadata)
+
+
+def _described(name: str, module: nn.Module) -> dict[str, str]:
+    return {"name": name, "class": type(module).__name__, "description": module.extra_repr()}
+
+
+def _without_file(scenario: Scenario) -> Scenario:
+    """The scenario without its initial weights, which lie elsewhere, and are not these."""
+    return scenario.model_copy(update={"network": scenario.network.model_copy(update={"weights": None})})
