@@ -2,11 +2,13 @@
 
 from analogdp.exports.base import Exporter, OneChipSettings, export_all, export_network, exporter
 from analogdp.exports.brian2 import Brian2
+from analogdp.exports.crosssim import CrossSim
 from analogdp.exports.csv_tiles import Csv
 from analogdp.exports.hdf5 import write_conductances
 from analogdp.exports.nir import Nir
 from analogdp.exports.npz import Npz
 from analogdp.exports.onnx import Onnx
+from analogdp.exports.program_reading import PulsePrograms, read_pulse_programs
 from analogdp.exports.programming import Programming
 from analogdp.exports.reading import Conductances, CrossbarConductances, LineResistances, Tile, read_conductances
 from analogdp.exports.safetensors import Safetensors
@@ -15,6 +17,7 @@ from analogdp.exports.spice import Spice
 __all__ = [
     "Brian2",
     "Conductances",
+    "CrossSim",
     "CrossbarConductances",
     "Csv",
     "Exporter",
@@ -24,6 +27,7 @@ __all__ = [
     "OneChipSettings",
     "Onnx",
     "Programming",
+    "PulsePrograms",
     "Safetensors",
     "Spice",
     "Tile",
@@ -31,5 +35,6 @@ __all__ = [
     "export_network",
     "exporter",
     "read_conductances",
+    "read_pulse_programs",
     "write_conductances",
 ]

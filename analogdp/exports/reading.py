@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,12 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analogdp.errors import InputError
-from analogdp.exports.cells import DEVICES, DOWNWARD, UNITS, UPWARD
+from analogdp.exports.bench import WRITE_ORDER
+from analogdp.exports.calibration import Calibration, read_converters
+from analogdp.exports.cells import DEVICES, DOWNWARD, TARGET_DEVICES, TARGETS, UNITS, UPWARD
+from analogdp.exports.drift import Drift, read_drift
 from analogdp.exports.geometry import read_geometry
 from analogdp.exports.hdf5 import FORMAT, FORMAT_VERSION, RESISTANCES
 from analogdp.exports.programming import Programming, read_programming
 from analogdp.files import check_format
 from analogdp.scenario.wiring import Wiring
+
+_FURTHER = (*DEVICES, *TARGETS, *TARGET_DEVICES)
+"""Data sets of a tile that are not there in every file."""
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
@@ -44,6 +50,8 @@ class Tile:
         target_weights, weights: what was asked for and what the network reads, in network units.
         plus_writes, minus_writes: write pulses each cell has received.
         plus_devices, minus_devices: conductances of single devices ``(devices, word lines, bit lines)``, or None.
+        plus_target, minus_target: conductances in siemens that a controller is to reach, or None.
+        plus_target_devices, minus_target_devices: those of single devices, or None.
     """
 
     word_lines: slice
@@ -56,6 +64,10 @@ class Tile:
     minus_writes: Integers
     plus_devices: Floats | None = None
     minus_devices: Floats | None = None
+    plus_target: Floats | None = None
+    minus_target: Floats | None = None
+    plus_target_devices: Floats | None = None
+    minus_target_devices: Floats | None = None
 
     def __repr__(self) -> str:
         return (
@@ -88,6 +100,13 @@ class CrossbarConductances:
         resistances: of the lines, or None if they have none.
         programming: what programming the initial weights took, or None if they were put in place exactly.
         wiring: the images, kernel and pools around the weights, or None if these join every unit with every unit.
+        plus_target, minus_target: conductances in siemens at which cells hold what the trained ones do, which a controller is to
+            reach; None in files of version 1, as all that follow.
+        plus_target_devices, minus_target_devices: those of single devices ``(chips, devices, word lines, bit lines)``.
+        target_tolerance: largest error of a device in siemens that is left.
+        write_order: steps of writing ``(steps, 3)``: row and column of the tile, word line in it.
+        converters: calibration of the lines' converters, by ``dac`` and ``adc``, then by ``forward`` and ``backward``.
+        drift: what time is expected to make of programmed cells, or None if they stay.
     """
 
     layer: int
@@ -111,6 +130,14 @@ class CrossbarConductances:
     resistances: LineResistances | None = None
     programming: Programming | None = None
     wiring: Wiring | None = None
+    plus_target: Floats | None = None
+    minus_target: Floats | None = None
+    plus_target_devices: Floats | None = None
+    minus_target_devices: Floats | None = None
+    target_tolerance: float | None = None
+    write_order: Integers | None = None
+    converters: dict[str, dict[str, Calibration]] = field(default_factory=dict)
+    drift: Drift | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -148,7 +175,7 @@ class CrossbarConductances:
         position = 0 if chip is None else _position(self.chips, chip)
         word_lines = slice(row * self.tile[0], min((row + 1) * self.tile[0], self.shape[0]))
         bit_lines = slice(column * self.tile[1], min((column + 1) * self.tile[1], self.shape[1]))
-        arrays = {name: getattr(self, name) for name in UNITS | DEVICES}
+        arrays = {name: getattr(self, name) for name in (*UNITS, *_FURTHER)}
         parts = {
             name: values[position, ..., word_lines, bit_lines] for name, values in arrays.items() if values is not None
         }
@@ -213,18 +240,19 @@ def read_conductances(path: Path | str, layer: int | None = None, chip: int | No
         InputError: the file is missing, damaged, of another kind or of a newer format, or has no such layer or chip.
     """
     path = Path(path)
-    with _opened(path) as file:
+    with opened(path) as file:
         return _read(path, file, layer, chip)
 
 
 def layers_in(path: Path) -> list[int]:
     """The synapses that a file holds, by the layer below; errors are those of :func:`read_conductances`."""
-    with _opened(path) as file:
+    with opened(path) as file:
         return _layers(file)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
+def opened(path: Path) -> Iterator[h5py.File]:
+    """The file, checked to be of a format that can be read; what fails on reading becomes an InputError that names it."""
     if not path.is_file():
         raise InputError(
             f"{path}: no such file; a run whose scenario has 'export: [hdf5]' and crossbars leaves conductances.h5"
@@ -294,13 +322,17 @@ def _read_crossbar(
         resistances=_resistances(attributes),
         programming=read_programming(group, indices, shape),
         wiring=read_geometry(attributes),
+        target_tolerance=float(attributes["target_tolerance"]) if "target_tolerance" in attributes else None,
+        write_order=group[WRITE_ORDER][()] if WRITE_ORDER in group else None,
+        converters=read_converters(group, [position for _, position in chips]),
+        drift=read_drift(group),
     )
 
 
 def _read_tiles(group: h5py.Group, chips: tuple[int, ...], shape: tuple[int, int]) -> dict[str, NDArray[Any]]:
     """The tiles' data sets put together, ``(chips, ..., word lines, bit lines)``."""
     first = group[f"chip_{chips[0]}/tile_0_0"]
-    names = [*UNITS, *(name for name in DEVICES if name in first)]
+    names = [*UNITS, *(name for name in _FURTHER if name in first)]
     arrays = {name: np.empty((len(chips), *first[name].shape[:-2], *shape), dtype=first[name].dtype) for name in names}
     covered = 0
     for place, chip in enumerate(chips):
