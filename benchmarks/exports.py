@@ -1,0 +1,104 @@
+"""Time and memory of exports: HDF5 of ten million cells against a bare h5py write of the same arrays.
+
+    python benchmarks/exports.py [--measure NAME]
+
+One thread, processor time beside the time that the disk takes. Peak memory is that of the process beside what the network had,
+in bytes; the file is removed afterwards. The last line is one JSON object.
+"""
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import torch
+
+from analogdp.exports import export_network, exporter
+from analogdp.network import build
+from analogdp.scenario import Scenario
+
+LINES, TILE = (2500, 2000), "128x128"
+"""Of one crossbar, whose pairs of two cells are ten million cells."""
+
+
+def hdf5() -> dict[str, float]:
+    """``conductances.h5`` of ten million cells, with targets and pulse programs, and a bare write of the same arrays."""
+    section = {"model": "crossbar", "device": "reram_sb", "pair": "balanced", "tile": TILE}
+    data = {"name": "ones", "inputs": LINES[0], "outputs": LINES[1]}
+    scenario = Scenario.model_validate({"data": data, "network": {"layers": LINES}, "synapse": section})
+    network, form = build(scenario), exporter("hdf5")
+    with tempfile.TemporaryDirectory() as folder:
+        path, bare = Path(folder) / "conductances.h5", Path(folder) / "bare.h5"
+        before = _peak()
+        seconds, processor = _timed(lambda: export_network(network, scenario, form, path))
+        memory = _peak() - before
+        size = path.stat().st_size
+        with h5py.File(path) as file:
+            arrays = {name: file[name][()] for name in _numbers(file)}
+        bare_seconds, bare_processor = _timed(lambda: _write(bare, arrays))
+    return {
+        "cells": 2 * LINES[0] * LINES[1],
+        "seconds": seconds,
+        "processor_seconds": processor,
+        "peak_bytes": memory,
+        "file_bytes": size,
+        "megabytes_per_second": size / seconds / 1e6,
+        "bare_seconds": bare_seconds,
+        "bare_processor_seconds": bare_processor,
+        "bare_ratio": seconds / bare_seconds,
+    }
+
+
+MEASURES: dict[str, Callable[[], dict[str, float]]] = {"hdf5": hdf5}
+"""What is measured, by name."""
+
+
+def _timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds on the clock, and seconds of the processor."""
+    start, used = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - start, time.process_time() - used
+
+
+def _peak() -> int:
+    """Most memory that the process has had, in bytes."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _numbers(file: h5py.File) -> list[str]:
+    """Paths of all data sets but texts."""
+    found: list[str] = []
+
+    def look(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.dtype != object:
+            found.append(name)
+
+    file.visititems(look)
+    return found
+
+
+def _write(path: Path, arrays: dict[str, Any]) -> None:
+    with h5py.File(path, "w") as file:
+        for name, values in arrays.items():
+            file.create_dataset(name, data=values)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--measure", choices=MEASURES, action="append", help="only this one; may be repeated")
+    torch.set_num_threads(1)
+    figures = {}
+    for name in parser.parse_args().measure or MEASURES:
+        figures[name] = MEASURES[name]()
+        for figure, value in figures[name].items():
+            print(f"{name:8} {figure:24} {value:14.6g}", flush=True)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
