@@ -265,7 +265,7 @@ def test_more_states_than_brian2_should_keep_are_refused(tmp_path, monkeypatch):
 
 
 def test_a_run_is_predicted_as_it_was_tested(tmp_path):
-    dynamics = {"dt": "0.5 us", "settle": {"tolerance": None, "at_most": "6 us"}}
+    dynamics = {"dt": "0.5 us", "settle": {"tolerance": None, "at_most": "3 us"}}
     sections = {"dynamics": dynamics, "mismatch": MISMATCH, "noise": {"membrane": 0.3}, "export": ("brian2",)}
     scenario = small((6, 4, 3), learning={"epochs": 2, "batch": 10}, **sections)
     result = run(scenario, out=tmp_path / "run")
