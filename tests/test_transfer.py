@@ -206,6 +206,14 @@ def test_the_cells_of_the_run_itself_change_nothing(run: Path, tmp_path: Path) -
     assert [own.cells for own in found.layers] == [2 * 12 * 6, 2 * 6 * 4]
 
 
+def test_tables_hold_what_the_hdf5_file_does(chips: Path, tmp_path: Path) -> None:
+    (tables,) = analogdp.export(chips, "csv", tmp_path / "tables", chip=1)
+    for one, other in zip(read_measured(tables), read_measured(exported(chips, tmp_path), 1), strict=True):
+        np.testing.assert_array_equal(one.plus, other.plus)
+        np.testing.assert_array_equal(one.minus, other.minus)
+    assert measured(chips, tables).after == analogdp.evaluate(chips)[1]
+
+
 def test_the_run_stays_as_it_was(run: Path, tmp_path: Path) -> None:
     result = analogdp.open_run(run)
     before = {name: tensor.clone() for name, tensor in result.network.state_dict().items()}
