@@ -60,8 +60,8 @@ class Expressions:
             return self._joined(node, inside)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             return _Piece(f"-{self._piece(node.operand, inside).within(ATOM)}", 0)
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            return _number(float(node.value))  # type: ignore[arg-type]
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+            return _number(float(node.value))
         if isinstance(node, ast.Name):
             return self._named(node.id, inside)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:

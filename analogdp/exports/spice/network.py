@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import torch
 from torch import Tensor
 
+from analogdp import registry
 from analogdp.data import load as load_data
+from analogdp.dynamics import Continuous, ExponentialEuler, Simulation, converged, diverged
+from analogdp.dynamics.clocks import whole_steps
 from analogdp.dynamics.timed import TimedSettings
-from analogdp.errors import InputError
+from analogdp.errors import InputError, Problem
 from analogdp.exports.spice.netlist import Netlist
 from analogdp.exports.spice.neurons import GIVEN, MESSAGES, Population, nodes
 from analogdp.network import Network
+from analogdp.neurons import NeuronModel
 from analogdp.scenario.schema import Scenario
 
 LOOKS_PER_TAU = 20
 """Time steps of the circuit in the shortest time constant, at least: trapezia err by some 1e-5 of a state's size."""
 
-SETTLING = (16, 4)
-"""Longest time constants that a network settles for, at least: so many, and so many more for each layer."""
+LONGEST = 200
+"""Slowest time constants within which a network has to come to rest, unless somebody says how long to look at it."""
+
+REST, RESOLVED = 1e-9, 20
+"""Distance from its target of a neuron at rest, and how many times larger than rounding it is at least."""
 
 TOLERANCES = {"reltol": 1e-6, "abstol": 1e-12, "vntol": 1e-9, "gmin": 1e-15, "chgtol": 1e-18}
 """Of a transient: to a nanovolt, where nudging makes differences of millivolts."""
@@ -46,19 +53,6 @@ class Presentation:
     duration: float
 
 
-@dataclass(frozen=True)
-class Reads:
-    """Names of the subcircuits that read the crossbars, whose ports are those of what they are shown and of what they say.
-
-    Attributes:
-        up: of each synapse.
-        down: of each synapse but the first, read from above.
-    """
-
-    up: Sequence[str]
-    down: Sequence[str]
-
-
 def presentation(
     network: Network,
     scenario: Scenario,
@@ -75,10 +69,10 @@ def presentation(
         sample: index of a test sample.
         label: number of the class to nudge towards; None: the sample's own wanted output.
         beta: nudging strength; None: the scenario's.
-        duration: seconds; None: as long as the scenario lets samples settle, and at least as many time constants as it takes.
+        duration: seconds; None: as long as the scenario lets samples settle, or longer until they are at rest to nine digits.
 
     Raises:
-        InputError: there is no such sample or class.
+        InputError: there is no such sample or class, or the states leave their bounds.
     """
     data = load_data(scenario.data, scenario.seed)
     if not 0 <= sample < len(data.test_inputs):
@@ -91,45 +85,38 @@ def presentation(
             allowed = f"allowed: 0 to {classes - 1}" if classes else "the data have no classes; leave it out"
             raise InputError(f"spice: label {label} is no class of the data; {allowed}")
         target = torch.eye(classes)[label] if len(target) == classes else target.new_tensor([float(label)])
-    nominal = torch.as_tensor(network.neurons[-1].beta).reshape(-1)[0]
-    return Presentation(
-        data.test_inputs[rows][0],
-        target,
-        float(nominal) if beta is None else beta,
-        _settling(network, scenario) if duration is None else duration,
+    nominal = float(torch.as_tensor(network.neurons[-1].beta).reshape(-1)[0])
+    dynamics = scenario.dynamics
+    longest = dynamics.settle.at_most if isinstance(dynamics, TimedSettings) else None
+    shown = Presentation(
+        data.test_inputs[rows][0], target, nominal if beta is None else beta, duration or longest or 0.0
     )
+    return shown if duration else replace(shown, duration=max(shown.duration, _until_rest(network, shown)))
 
 
-def refusals(network: Network, scenario: Scenario, shown: Presentation) -> list[str]:
-    """Why a network has no counterpart with dyads as circuits; none if it has one."""
+def why_no_dyads(scenario: Scenario) -> list[Problem]:
+    """What neurons of a scenario have that dyads in a deck have not."""
     found = []
     if not all(wiring.plain for wiring in scenario.wirings):
-        found.append("neurons: dyads are for layers that weights join all to all, without windows, pools or batches")
+        found.append("dyads are joined all to all by weights, without windows, pools or batch normalisation")
     dynamics = scenario.dynamics
     if isinstance(dynamics, TimedSettings) and not dynamics.axons.transparent:
-        found.append("neurons: dyads get messages at once, but dynamics.axons has delays or thresholds")
+        found.append("dyads get messages at once, but dynamics.axons has delays or thresholds")
     if getattr(scenario.neuron, "input_strength", 0.0):
-        found.append("neurons: dyads have a clamped input, but neuron.input_strength is not 0")
-    try:
-        _populations(network, scenario, shown)
-    except InputError as error:
-        found.append(f"neurons: dyads are made from equations. {error}")
-    return found
+        found.append("dyads have a clamped input, but neuron.input_strength is not 0")
+    if registry.neurons.get(scenario.neuron.model).equations is NeuronModel.equations:
+        found.append(f"dyads are made from equations, which neuron.model: {scenario.neuron.model} does not write")
+    return [Problem("neurons", f"{each}; use neurons: none") for each in found]
 
 
 def left_out(scenario: Scenario) -> list[str]:
-    """What a deck with dyads does without, though the scenario has it, a sentence each."""
+    """What neurons of a deck do without, though the scenario has it, a sentence each."""
     found, noise = [], scenario.noise.model_dump(exclude_defaults=True)
     if noise:
-        found.append(f"Nothing fluctuates: noise ({', '.join(noise)}) is left out.")
-    if scenario.synapse.noisy_reads:
-        found.append("Reads have no noise.")
-    converters = [name for name in ("dac", "adc") if getattr(scenario.synapse, name, None) is not None]
-    if converters:
-        found.append(f"Reads are exact: converters ({', '.join(converters)}) are left out.")
+        found.append(f"Nothing fluctuates in time: noise ({', '.join(noise)}) is left out.")
     if scenario.dynamics.clock != "continuous":
         found.append(
-            f"Neurons relax with neuron.tau = {scenario.neuron.tau:g} s all at once, where the scenario has "
+            f"Neurons relax all at once with neuron.tau = {scenario.neuron.tau:g} s, where the scenario has "
             f"clock: {scenario.dynamics.clock}."
         )
     if getattr(scenario.neuron, "damping", "none") != "none":
@@ -138,38 +125,47 @@ def left_out(scenario: Scenario) -> list[str]:
 
 
 def write_network(
-    netlist: Netlist, network: Network, scenario: Scenario, shown: Presentation, reads: Reads, every_layer: bool = False
+    netlist: Netlist, network: Network, scenario: Scenario, shown: Presentation, every_layer: bool = False
 ) -> None:
     """Add a deck's sources, reads, neurons and transient analysis, which begins with all states at 0 as a simulation does.
 
     Args:
-        netlist: which has the subcircuits of ``reads``.
-        network: of one chip, that :func:`refusals` finds nothing in.
+        netlist: which has the subcircuits of all crossbars, in both directions.
+        network: of one chip.
         scenario: of the network.
         shown: what it is shown.
-        reads: of its crossbars.
         every_layer: write the states of hidden layers, too.
 
     Raises:
-        InputError: equations that a circuit cannot have.
+        InputError: the neurons have no equations, or such as a circuit cannot have.
     """
     last = len(network.layers)
     populations = _populations(network, scenario, shown)
     _write_sources(netlist, populations[-1], shown)
     for number in range(1, last + 1):
-        _write_reads(netlist, network, number, reads)
+        _write_reads(netlist, network, number)
     for number, population in enumerate(populations, start=1):
         netlist.comment(f"Neurons of layer {number}.")
         population.write(netlist)
     written = range(1, last + 1) if every_layer else (last,)
     signals = [f"V({name})" for number in written for name in state_nodes(network, number)]
     netlist.comment(
-        "Trapezia (the simulator's usual method) of a twentieth of the shortest tau, with nodes to a nanovolt: "
+        f"Trapezia of at most 1/{LOOKS_PER_TAU} of the shortest tau, and nodes to a nanovolt: states are right to some 1e-5 of\n"
+        "their size while they move, and to 1e-8 when they rest."
     )
-    netlist.comment("states are then right to some 1e-5 while they move, and to 1e-8 where they rest.")
     netlist.tolerances(**TOLERANCES)
-    step = network.fastest_tau / LOOKS_PER_TAU
-    netlist.transient(step, shown.duration, signals, RESULTS, largest=step, initial=True)
+    netlist.transient(_step(network), shown.duration, signals, RESULTS, largest=_step(network), initial=True)
+
+
+def settled_states(network: Network, shown: Presentation) -> dict[str, float]:
+    """The package's own states at the end of a presentation without noise, by the node of a deck that has the same."""
+    simulation = _simulation(network, shown)
+    simulation.advance(whole_steps(shown.duration, _step(network)))
+    states: dict[str, float] = {}
+    for number, (layer, own) in enumerate(zip(network.layers, simulation.state, strict=True), start=1):
+        values = torch.cat((own, layer.neuron.upward(own).unsqueeze(0), layer.neuron.downward(own).unsqueeze(0)))
+        states |= zip(state_nodes(network, number), values.reshape(-1).tolist(), strict=True)
+    return states
 
 
 def state_nodes(network: Network, number: int) -> list[str]:
@@ -188,13 +184,36 @@ def _populations(network: Network, scenario: Scenario, shown: Presentation) -> l
     ]
 
 
-def _settling(network: Network, scenario: Scenario) -> float:
-    """Seconds that a network settles for: the scenario's, but no fewer than it takes to come to rest to nine digits."""
+def _until_rest(network: Network, shown: Presentation) -> float:
+    """Seconds until the package's own simulation is at rest."""
+    simulation = _simulation(network, shown)
     slowest = max(float(torch.as_tensor(layer.tau).max()) for layer in network.layers)
-    least = (SETTLING[0] + SETTLING[1] * len(network.layers)) * slowest
-    dynamics = scenario.dynamics
-    longest = dynamics.settle.at_most if isinstance(dynamics, TimedSettings) else None
-    return max(longest or 0.0, least)
+    rest = max(REST, RESOLVED * torch.finfo(network.dtype).eps)
+    ends = [converged(rest), diverged()]
+    for _ in simulation.run(whole_steps(LONGEST * slowest, _step(network)), LOOKS_PER_TAU, ends):
+        pass
+    if bool(ends[1](simulation)):
+        raise InputError(
+            "spice: the network does not settle, its states leave their bounds; use a smaller beta, or beta: 0"
+        )
+    return _short(simulation.time)
+
+
+def _simulation(network: Network, shown: Presentation) -> Simulation:
+    """The package's own, without noise, at the beginning of a presentation."""
+    simulation = Simulation(network, Continuous(ExponentialEuler, _step(network), 1, tolerance=None))
+    inputs, target = (each.to(network.device, network.dtype).view(1, 1, -1) for each in (shown.inputs, shown.target))
+    simulation.present(inputs, target if shown.beta else None, shown.beta)
+    return simulation
+
+
+def _step(network: Network) -> float:
+    return _short(network.fastest_tau / LOOKS_PER_TAU)
+
+
+def _short(seconds: float) -> float:
+    """A time with as many digits as anybody needs who reads it."""
+    return float(f"{seconds:.6g}")
 
 
 def _write_sources(netlist: Netlist, outputs: Population, shown: Presentation) -> None:
@@ -213,14 +232,14 @@ def _write_values(netlist: Netlist, values: Mapping[str, float]) -> None:
         netlist.voltage_source(name, name, "0", value)
 
 
-def _write_reads(netlist: Netlist, network: Network, number: int, reads: Reads) -> None:
+def _write_reads(netlist: Netlist, network: Network, number: int) -> None:
     """What drives the neurons of layer ``number``: from below with their biases, and from above."""
     layer = network.layers[number - 1]
     netlist.comment(f"What layer {number} is given.")
     below = _inputs(network) if number == 1 else nodes(number - 1, "upward", network.layers[number - 2].units)
     drive, top_down = (nodes(number, name, layer.units) for name in GIVEN)
     read = drive if layer.bias is None else nodes(number, "read", layer.units)
-    netlist.instance(f"up_{number}", [*below, *read], reads.up[number - 1])
+    netlist.instance(f"up_{number}", [*below, *read], f"layer{number - 1}_up")
     if layer.bias is not None:
         for name, plus, minus, bias in zip(
             nodes(number, "bias", layer.units), drive, read, layer.bias.reshape(-1).tolist(), strict=True
@@ -228,7 +247,8 @@ def _write_reads(netlist: Netlist, network: Network, number: int, reads: Reads) 
             netlist.voltage_source(name, plus, minus, bias)
     if number < len(network.layers):
         above = nodes(number + 1, "downward", network.layers[number].units)
-        netlist.instance(f"down_{number}", [*above, *top_down], reads.down[number - 1])
+        path = f"layer{number}_down" if network.feedback_paths[number] is None else f"feedback{number}_up"
+        netlist.instance(f"down_{number}", [*above, *top_down], path)
 
 
 def _inputs(network: Network) -> list[str]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from analogdp.dynamics.clocks import tidy
 from analogdp.exports.spice.expressions import Expressions
 from analogdp.exports.spice.netlist import Netlist
 from analogdp.network.network import Layer
@@ -82,7 +83,7 @@ class Population:
         state, target = (node(self._number, what, unit) for what in (compartment, f"{compartment}_target"))
         netlist.behavioural_voltage(target, target, "0", own.of(f"{compartment}_target"))
         netlist.resistor(state, target, state, LEAK)
-        netlist.capacitor(state, state, "0", tau / LEAK, initial=0.0)
+        netlist.capacitor(state, state, "0", tidy(tau / LEAK), initial=0.0)
 
     def _tau(self, place: int, unit: int) -> float:
         tau = self._layer.tau
