@@ -50,6 +50,16 @@ class Array:
     share: float
     states: dict[str, NDArray[np.float64]] | None = None
 
+    def check(self) -> None:
+        """Refuse conductances that are negative or no numbers."""
+        bad = ~(np.isfinite(self.conductance) & (self.conductance >= 0))
+        if bad.any():
+            word, bit = (int(place) for place in np.argwhere(bad)[0])
+            raise InputError(
+                f"{self.name}: the cell at word line {word} and bit line {bit} has {self.conductance[word, bit]} S; a netlist "
+                "holds conductances that are finite and at least 0 S"
+            )
+
 
 @dataclass(frozen=True)
 class Circuit:
@@ -111,7 +121,7 @@ class Circuit:
             fixed = reference[0].expand(synapse.outputs, synapse.inputs)
             arrays.append(Array("reference", _laid_out(fixed), -1.0))
         for array in arrays:
-            _check(array)
+            array.check()
         return cls(
             tuple(arrays),
             synapse.inputs,
@@ -283,13 +293,3 @@ def _laid_out(values: Tensor) -> NDArray[np.float64]:
     """``(..., out, in)`` as hardware lies: ``(..., word lines, bit lines)`` in double precision."""
     laid: NDArray[np.float64] = values.detach().double().cpu().numpy().swapaxes(-1, -2)
     return laid
-
-
-def _check(array: Array) -> None:
-    bad = ~(np.isfinite(array.conductance) & (array.conductance >= 0))
-    if bad.any():
-        word, bit = (int(place) for place in np.argwhere(bad)[0])
-        raise InputError(
-            f"{array.name}: the cell at word line {word} and bit line {bit} has {array.conductance[word, bit]} S; a netlist "
-            "holds conductances that are finite and at least 0 S"
-        )

@@ -141,11 +141,13 @@ class Ltspice(Dialect):
         )
 
     def operating_point(self, signals: Sequence[str], file: str) -> list[str]:
-        return [".op", *(f".meas op {_plain(signal)} param {signal}" for signal in signals)]
+        # What is measured of an operating point itself is no voltage, so this is a sweep that nothing depends on.
+        finds = [f".meas dc {_plain(signal)} find {signal} at=0" for signal in signals]
+        return ["Vsweep sweep 0 0", "Rsweep sweep 0 1.0", ".dc Vsweep 0 1 1", *finds]
 
     def sweep(self, source: str, last: int, signals: Sequence[str], file: str) -> list[str]:
         finds = [
-            f".meas dc {_plain(signal)}_{at} find {signal} at {at}" for at in range(last + 1) for signal in signals
+            f".meas dc {_plain(signal)}_{at} find {signal} at={at}" for at in range(last + 1) for signal in signals
         ]
         return [f".dc V{source} 0 {last} 1", f".save {' '.join(signals)}", *finds]
 
@@ -154,7 +156,7 @@ class Ltspice(Dialect):
     ) -> list[str]:
         # Compression of waveforms is lossy; a first number of 0 asks for all steps.
         command = f".tran 0 {stop!r}" + (f" 0 {largest!r}" if largest else f" 0 {step!r}") + (" uic" if initial else "")
-        finals = [f".meas tran {_plain(signal)} find {signal} at {stop!r}" for signal in signals]
+        finals = [f".meas tran {_plain(signal)} find {signal} at={stop!r}" for signal in signals]
         return [command, ".options plotwinsize=0", f".save {' '.join(signals)}", *finals]
 
 
@@ -187,7 +189,7 @@ class Xyce(Dialect):
 
     def operating_point(self, signals: Sequence[str], file: str) -> list[str]:
         # An operating point prints nothing; a sweep of one point of a source that nothing is connected to does.
-        sweep = ["Vsweep sweep 0 0", "Rsweep sweep 0 1.0", ".dc vsweep 0 0 1"]
+        sweep = ["Vsweep sweep 0 0", "Rsweep sweep 0 1.0", ".dc Vsweep 0 0 1"]
         return [*sweep, self._print("dc", signals, file)]
 
     def sweep(self, source: str, last: int, signals: Sequence[str], file: str) -> list[str]:
