@@ -22,6 +22,7 @@ from analogdp.exports.spice.crossbar import Circuit, Direction, write_crossbar
 from analogdp.exports.spice.dialects import DIALECTS, RESULT_DIGITS, Dialect
 from analogdp.exports.spice.memristors import CELL, Memristor
 from analogdp.exports.spice.netlist import Netlist
+from analogdp.exports.spice.network import left_out, presentation, settled_states, write_network
 from analogdp.exports.spice.settings import SpiceSettings
 from analogdp.network import Network
 from analogdp.scenario.schema import Scenario
@@ -34,6 +35,10 @@ BRIEF = 1e-3
 """Length of a read of memristors, in write pulses: short enough to leave their states alone."""
 
 UNITS = "One volt at a port stands for one network unit. Resistances are in ohms, times in seconds, numbers without suffixes."
+READINGS = ("<name>_out_<line>", "what the package reads of the same crossbars")
+DYADS = ("layer<k>_<what>_<unit>, neurons of layer 1 first", "the states in which the package's simulation ends")
+"""What stands in the results, and in what is expected."""
+
 DIRECTIONS = (
     "<name>_up drives the word lines and senses the bit lines, <name>_down the same cells the other way round; a run reads both "
     "at once, so a deck that needs both has the cells twice."
@@ -99,12 +104,39 @@ class _Writer:
             netlist = self._netlist("a cell")
             self._memristor.write(netlist)
             netlist.write(self._path / f"{CELL}.cir")
+        expected = self._write_network(list(circuits)) if self._dyads else self._write_readings(circuits)
+        (self._path / EXPECTED).write_text(expected, encoding="ascii")
+        (self._path / README).write_text(self._readme(), encoding="ascii")
+
+    @property
+    def _dyads(self) -> bool:
+        return bool(self._settings.neurons == "dyads")
+
+    def _write_readings(self, circuits: dict[str, Circuit]) -> str:
+        """The deck of crossbars that are read each for itself; returns what the package reads of them."""
         inputs, numbers = self._inputs(), range(len(self._network.synapses))
         upward = {number: circuits[f"layer{number}"] for number in numbers if f"layer{number}" in circuits}
         readings = [self._reading(number, circuit, inputs) for number, circuit in upward.items()]
         self._write_deck(readings)
-        (self._path / EXPECTED).write_text(_expected(readings), encoding="ascii")
-        (self._path / README).write_text(self._readme(), encoding="ascii")
+        return _expected(readings)
+
+    def _write_network(self, names: list[str]) -> str:
+        """The deck of the network with its neurons; returns the states in which the package leaves them."""
+        network, own = self._network, self._settings
+        shown = presentation(network, self._scenario, own.sample, own.label, own.beta, own.duration)
+        netlist = self._netlist("the network")
+        for line in [f"It is shown test sample {own.sample}. {UNITS}", *self._left_out(), *left_out(self._scenario)]:
+            netlist.comment(line)
+        self._include(netlist, names)
+        every_layer = own.states == "all"
+        write_network(netlist, network, self._scenario, shown, RESULTS, every_layer)
+        netlist.end()
+        netlist.write(self._path / DECK)
+        return _printed(settled_states(network, shown, every_layer))
+
+    def _include(self, netlist: Netlist, names: list[str]) -> None:
+        for name in ([CELL] if self._memristor is not None else []) + names:
+            netlist.include(f"{name}.cir")
 
     def _crossbars(self) -> dict[str, Crossbar]:
         """By the names of their subcircuits and files: those that carry messages up, and those that carry them down instead."""
@@ -170,8 +202,7 @@ class _Writer:
         )
         for line in [UNITS, *self._left_out()]:
             netlist.comment(line)
-        for name in ([CELL] if self._memristor is not None else []) + [reading.name for reading in readings]:
-            netlist.include(f"{name}.cir")
+        self._include(netlist, [reading.name for reading in readings])
         for reading in readings:
             self._write_reading(netlist, reading)
         signals = [f"V({node})" for reading in readings for node in reading.ports[1]]
@@ -207,18 +238,19 @@ class _Writer:
         checked = (
             "" if dialect.name == "ngspice" else f" (made by the rules of {dialect.title}'s manual, and never run)"
         )
+        results, expected = DYADS if self._dyads else READINGS
         lines = [
             f"Crossbars of {self._scenario.name}, chip {self._network.chip_indices[0]}, for {dialect.title}{checked}",
             "",
             f"Run, in this folder:  {dialect.run}",
-            f"Results:              {dialect.results}, of the nodes <name>_out_<line>",
-            f"{EXPECTED}:         what the package reads of the same crossbars",
+            f"Results:              {dialect.results}, of the nodes {results}",
+            f"{EXPECTED}:         {expected}",
             f"<name>.cir:           subcircuits of one crossbar, for decks of your own; {DECK} includes them",
             "",
             UNITS,
             DIRECTIONS,
             *([MEMRISTORS] if memristors else []),
-            "Biases, normalisation and neurons are not in here.",
+            *(left_out(self._scenario) if self._dyads else ["Biases, normalisation and neurons are not in here."]),
             *self._left_out(),
         ]
         return "\n".join(lines) + "\n"
@@ -233,4 +265,9 @@ def _expected(readings: list[Reading]) -> str:
         return (
             "\n".join([" ".join(["window", *nodes]), *(f"{k} {' '.join(row)}" for k, row in enumerate(texts))]) + "\n"
         )
-    return "".join(f"v({node}) = {text}\n" for node, text in zip(nodes, texts[0], strict=True))
+    return _printed(dict(zip(nodes, rows[0], strict=True)))
+
+
+def _printed(values: dict[str, float]) -> str:
+    """Voltages of nodes as ngspice prints them."""
+    return "".join(f"v({node}) = {value:.{RESULT_DIGITS}e}\n" for node, value in values.items())

@@ -33,8 +33,6 @@ REST, RESOLVED = 1e-9, 20
 TOLERANCES = {"reltol": 1e-6, "abstol": 1e-12, "vntol": 1e-9, "gmin": 1e-15, "chgtol": 1e-18}
 """Of a transient: to a nanovolt, where nudging makes differences of millivolts."""
 
-RESULTS = "states.txt"
-
 
 @dataclass(frozen=True)
 class Presentation:
@@ -125,7 +123,12 @@ def left_out(scenario: Scenario) -> list[str]:
 
 
 def write_network(
-    netlist: Netlist, network: Network, scenario: Scenario, shown: Presentation, every_layer: bool = False
+    netlist: Netlist,
+    network: Network,
+    scenario: Scenario,
+    shown: Presentation,
+    file: str,
+    every_layer: bool = False,
 ) -> None:
     """Add a deck's sources, reads, neurons and transient analysis, which begins with all states at 0 as a simulation does.
 
@@ -134,6 +137,7 @@ def write_network(
         network: of one chip.
         scenario: of the network.
         shown: what it is shown.
+        file: text file for the states of the outputs, beside the deck.
         every_layer: write the states of hidden layers, too.
 
     Raises:
@@ -147,29 +151,35 @@ def write_network(
     for number, population in enumerate(populations, start=1):
         netlist.comment(f"Neurons of layer {number}.")
         population.write(netlist)
-    written = range(1, last + 1) if every_layer else (last,)
-    signals = [f"V({name})" for number in written for name in state_nodes(network, number)]
+    signals = [f"V({name})" for name in state_nodes(network, every_layer)]
     netlist.comment(
         f"Trapezia of at most 1/{LOOKS_PER_TAU} of the shortest tau, and nodes to a nanovolt: states are right to some 1e-5 of\n"
         "their size while they move, and to 1e-8 when they rest."
     )
     netlist.tolerances(**TOLERANCES)
-    netlist.transient(_step(network), shown.duration, signals, RESULTS, largest=_step(network), initial=True)
+    netlist.transient(_step(network), shown.duration, signals, file, largest=_step(network), initial=True)
 
 
-def settled_states(network: Network, shown: Presentation) -> dict[str, float]:
+def settled_states(network: Network, shown: Presentation, every_layer: bool = False) -> dict[str, float]:
     """The package's own states at the end of a presentation without noise, by the node of a deck that has the same."""
     simulation = _simulation(network, shown)
     simulation.advance(whole_steps(shown.duration, _step(network)))
     states: dict[str, float] = {}
     for number, (layer, own) in enumerate(zip(network.layers, simulation.state, strict=True), start=1):
         values = torch.cat((own, layer.neuron.upward(own).unsqueeze(0), layer.neuron.downward(own).unsqueeze(0)))
-        states |= zip(state_nodes(network, number), values.reshape(-1).tolist(), strict=True)
-    return states
+        states |= zip(_nodes_of(network, number), values.reshape(-1).tolist(), strict=True)
+    return {name: states[name] for name in state_nodes(network, every_layer)}
 
 
-def state_nodes(network: Network, number: int) -> list[str]:
-    """The nodes of layer ``number`` that results are written of: its compartments and its messages, units within each."""
+def state_nodes(network: Network, every_layer: bool) -> list[str]:
+    """The nodes that results are written of, of the outputs or of all layers."""
+    last = len(network.layers)
+    written = range(1, last + 1) if every_layer else (last,)
+    return list(chain.from_iterable(_nodes_of(network, number) for number in written))
+
+
+def _nodes_of(network: Network, number: int) -> list[str]:
+    """Those of layer ``number``: its compartments and its messages, units within each."""
     layer = network.layers[number - 1]
     names = (*layer.neuron.compartments, *MESSAGES)
     return list(chain.from_iterable(nodes(number, name, layer.units) for name in names))

@@ -10,7 +10,8 @@ from analogdp.errors import InputError, Problem
 from analogdp.exports.base import OneChipSettings, why_no_cells
 from analogdp.exports.inference import why_no_forward_pass
 from analogdp.exports.spice.memristors import Memristor
-from analogdp.scenario.quantities import Voltage
+from analogdp.exports.spice.network import why_no_dyads
+from analogdp.scenario.quantities import Ratio, Time, Voltage
 from analogdp.scenario.schema import Scenario
 from analogdp.synapses import CrossbarSettings
 
@@ -38,6 +39,27 @@ class SpiceSettings(OneChipSettings):
         description="volts at a line for a message of 1; `null`: 1 V for resistors, the card's `read_voltage` for memristors",
     )
     sample: int = Field(default=0, ge=0, description="index of the test sample whose values the deck applies")
+    neurons: Literal["none", "dyads"] = Field(
+        default="none",
+        description="`none`: every crossbar is read by itself; `dyads`: neurons of dp, dp_transposed or hopfield as leaky "
+        "integrators between them, a network that settles",
+    )
+    beta: Ratio | None = Field(
+        default=None, ge=0, le=100, description="nudging strength of dyads; 0: inference; `null`: the scenario's"
+    )
+    label: int | None = Field(
+        default=None,
+        ge=0,
+        description="number of the class that dyads are nudged towards; `null`: what the sample's own output should be",
+    )
+    duration: Time | None = Field(
+        default=None,
+        gt=0,
+        description="how long dyads settle; `null`: as long as in the scenario, or longer until they are at rest",
+    )
+    states: Literal["outputs", "all"] = Field(
+        default="outputs", description="layers of dyads that results are written of"
+    )
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         problems = [*super().contradictions(scenario), *why_no_cells(scenario, self.format)]
@@ -51,11 +73,29 @@ class SpiceSettings(OneChipSettings):
                 "a convolution reads its array once for every window, which a deck of the whole network cannot hold"
             )
             problems.append(Problem("layer", f"{refusal}; name one crossbar, 0 to {len(wirings) - 1}"))
-        if len(wirings) > 1 and self.layer != 0:
-            problems += why_no_forward_pass(scenario, self.format)
+        if self.neurons == "dyads":
+            problems += self._why_no_dyads(scenario)
+        else:
+            problems += self._unused()
+            problems += why_no_forward_pass(scenario, self.format) if len(wirings) > 1 and self.layer != 0 else []
         if self.cells == "memristors" and isinstance(scenario.synapse, CrossbarSettings):
             problems += self._why_no_memristors(scenario.synapse, windows)
         return problems
+
+    def _why_no_dyads(self, scenario: Scenario) -> list[Problem]:
+        problems = why_no_dyads(scenario)
+        if self.layer is not None:
+            problems.append(Problem("layer", f"dyads need all crossbars, not {self.layer} alone; use null"))
+        if self.beta and "beta" in type(scenario.neuron).model_fields:
+            nudged = scenario.neuron.model_copy(update={"beta": self.beta})
+            problems += [each for each in nudged.contradictions(scenario) if each.path == "beta"]
+        return problems
+
+    def _unused(self) -> list[Problem]:
+        """What only dyads have."""
+        given = [name for name in ("beta", "label", "duration") if getattr(self, name) is not None]
+        given += ["states"] if self.states != "outputs" else []
+        return [Problem(name, "only dyads have it; use neurons: dyads, or leave it out") for name in given]
 
     def _why_no_memristors(self, synapse: CrossbarSettings, windows: bool) -> list[Problem]:
         card = synapse.device

@@ -19,7 +19,6 @@ from analogdp.exports.spice.crossbar import Circuit, write_crossbar
 from analogdp.exports.spice.dialects import DIALECTS
 from analogdp.exports.spice.netlist import Netlist
 from analogdp.exports.spice.network import (
-    RESULTS,
     Presentation,
     left_out,
     presentation,
@@ -33,6 +32,7 @@ from tests.exports.spice.simulators import needs_ngspice, run, waves
 
 MakeScenario = Callable[..., Scenario]
 
+RESULTS = "results.txt"
 LOOKS = 20
 """Looks at the package's own simulation in the shortest time constant, between which a cubic spline is exact to 1e-6."""
 
@@ -80,7 +80,7 @@ def write_deck(network: Network, scenario: Scenario, shown: Presentation, path: 
         write_crossbar(netlist, f"layer{number}_down", Circuit.of(synapse), "down")
         if feedback is not None:
             write_crossbar(netlist, f"feedback{number}_up", Circuit.of(feedback), "up")
-    write_network(netlist, network, scenario, shown, every_layer=True)
+    write_network(netlist, network, scenario, shown, RESULTS, every_layer=True)
     netlist.end()
     netlist.write(path)
 
@@ -151,7 +151,7 @@ def test_free_networks_rest_where_inference_leaves_them(make_scenario: MakeScena
     shown = presentation(network, scenario, 2, beta=0.0)
     write_deck(network, scenario, shown, tmp_path / "network.cir")
     run(tmp_path / "network.cir")
-    found, wanted = waves(tmp_path / RESULTS), settled_states(network, shown)
+    found, wanted = waves(tmp_path / RESULTS), settled_states(network, shown, True)
     assert {name: found[f"v({name})"][-1] for name in wanted} == pytest.approx(wanted, abs=1e-6)
     assert "label" not in (tmp_path / "network.cir").read_text()
 
@@ -173,7 +173,7 @@ def test_beta_alpha_and_the_label_may_be_changed_in_the_deck(make_scenario: Make
         text = text.replace(f"V{source} {source} 0 {before}\n", f"V{source} {source} 0 {after}\n")
     (tmp_path / "network.cir").write_text(text)
     run(tmp_path / "network.cir")
-    found, wanted = waves(tmp_path / RESULTS), settled_states(other, presentation(other, changed, 0, label=2))
+    found, wanted = waves(tmp_path / RESULTS), settled_states(other, presentation(other, changed, 0, label=2), True)
     assert {name: found[f"v({name})"][-1] for name in wanted} == pytest.approx(wanted, abs=1e-6)
 
 
@@ -239,7 +239,7 @@ def test_all_dialects_have_the_same_neurons(make_scenario: MakeScenario, dialect
     scenario = crossbars(make_scenario, **NEURONS["cross-entropy"])
     network, texts = build(scenario), []
     netlist = Netlist(DIALECTS[dialect], "neurons")
-    write_network(netlist, network, scenario, presentation(network, scenario, 0))
+    write_network(netlist, network, scenario, presentation(network, scenario, 0), RESULTS)
     lines = netlist.text().replace("\n+", "").splitlines()
     plain = "V=V(layer1_plus_0) - V(layer1_minus_0)"
     braced = "V={V(layer1_plus_0) - V(layer1_minus_0)}"
