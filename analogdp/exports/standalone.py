@@ -73,10 +73,10 @@ def neurons(stage: Mapping[str, Any], drives: Array) -> Array:
     activation, arrays = stage["activation"], stage["arrays"]
     function = ACTIVATIONS[activation["name"]]
     parameters = {key: value for key, value in activation.items() if key != "name"}
-    terms = zip(arrays["weight"], arrays["slope"], arrays["offset"], strict=True)
-    return np.sum(
-        [weight * function(slope * (drives + offset), **parameters) for weight, slope, offset in terms], axis=0
-    )
+    activity: Array = np.zeros_like(drives)
+    for weight, slope, offset in zip(arrays["weight"], arrays["slope"], arrays["offset"], strict=True):
+        activity += weight * function(slope * (drives + offset), **parameters)
+    return activity
 
 
 def pooled(message: Array, shape: Sequence[int], pool: Mapping[str, Any] | None) -> Array:
