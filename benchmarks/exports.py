@@ -1,4 +1,4 @@
-"""Time and memory of exports: HDF5 of ten million cells against a bare h5py write of the same arrays.
+"""Time and memory of exports: HDF5 of ten million cells against a bare h5py write, netlists against a loop that writes lines.
 
     python benchmarks/exports.py [--measure NAME]
 
@@ -8,9 +8,12 @@ bytes, as Linux counts it; the file is removed afterwards. The last line is one 
 
 import argparse
 import json
+import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,9 @@ from analogdp.scenario import Scenario
 
 LAYERS, TILE = (2500, 2000, 1), "128x128"
 """Crossbars whose pairs of two cells are ten million cells."""
+
+SIDE = 128
+"""Lines of the crossbar whose netlist is written."""
 
 
 def hdf5() -> dict[str, float]:
@@ -57,8 +63,45 @@ def hdf5() -> dict[str, float]:
     }
 
 
-MEASURES: dict[str, Callable[[], dict[str, float]]] = {"hdf5": hdf5}
+def spice() -> dict[str, float]:
+    """Decks of 128 x 128 weights in both directions, without wires and with, a bare loop that writes as many lines, and ngspice.
+
+    ngspice runs the deck without wires: with them, its ordering of the equations takes minutes.
+    """
+    found: dict[str, float] = {}
+    for kind, wires in (("plain", None), ("wired", {"word_line": 1.0, "bit_line": 1.0})):
+        section = {"model": "crossbar", "device": "reram_sb", "wires": wires}
+        data = {"name": "ones", "dimension": SIDE}
+        scenario = Scenario.model_validate({"data": data, "network": {"layers": (SIDE, SIDE, 1)}, "synapse": section})
+        network, form = build(scenario), exporter("spice", layer=0)
+        with tempfile.TemporaryDirectory() as folder:
+            path, bare = Path(folder) / "spice", Path(folder) / "bare.cir"
+            seconds, processor = _timed(partial(export_network, network, scenario, form, path))
+            lines = len((path / "layer0.cir").read_text().splitlines())
+            _, bare_processor = _timed(partial(_write_lines, bare, lines))
+            found |= {
+                f"{kind}_lines": lines,
+                f"{kind}_seconds": seconds,
+                f"{kind}_processor_seconds": processor,
+                f"{kind}_bare_processor_seconds": bare_processor,
+                f"{kind}_bare_ratio": processor / bare_processor,
+            }
+            if wires is None and shutil.which("ngspice"):
+                command = ["ngspice", "-b", "network.cir"]
+                ran = partial(subprocess.run, command, cwd=path, capture_output=True, check=True)
+                found["ngspice_seconds"], _ = _timed(ran)
+    return found
+
+
+MEASURES: dict[str, Callable[[], dict[str, float]]] = {"hdf5": hdf5, "spice": spice}
 """What is measured, by name."""
+
+
+def _write_lines(path: Path, lines: int) -> None:
+    """As many resistors, one after the other."""
+    with path.open("w") as file:
+        for line in range(lines):
+            file.write(f"R{line} word_{line} bit_{line} {1e5 + line!r}\n")
 
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:
