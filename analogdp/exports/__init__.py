@@ -1,5 +1,6 @@
 """What leaves a run: exporters, registered by name, and readers for what they wrote."""
 
+from analogdp.exports.aihwkit import Aihwkit
 from analogdp.exports.base import Exporter, OneChipSettings, export_all, export_network, exporter
 from analogdp.exports.brian2 import Brian2
 from analogdp.exports.crosssim import CrossSim
@@ -15,6 +16,7 @@ from analogdp.exports.safetensors import Safetensors
 from analogdp.exports.spice import Spice
 
 __all__ = [
+    "Aihwkit",
     "Brian2",
     "Conductances",
     "CrossSim",
