@@ -38,7 +38,7 @@ def test_a_run_leaves_what_it_promises(finished: api.Result) -> None:
     assert finished.directory.name == "tiny-1"
     assert finished.status == "finished"
     assert finished.report == finished.directory / "report.html"
-    assert finished.exports == [finished.directory / "conductances.h5"]
+    assert finished.exports == [finished.directory / name for name in ("conductances.h5", "conductances.h5.json")]
 
 
 def test_metrics_have_a_row_for_every_evaluation_and_chip(finished: api.Result) -> None:

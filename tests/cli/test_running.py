@@ -98,6 +98,7 @@ def test_a_run_in_a_pipe_prints_plain_lines_and_ends_with_what_it_left(folder: P
         "run directory: runs/tiny-1",
         "report:        runs/tiny-1/report.html",
         "exported:      runs/tiny-1/conductances.h5",
+        "exported:      runs/tiny-1/conductances.h5.json",
     ]
 
 

@@ -45,7 +45,7 @@ def test_every_numeric_data_set_states_its_unit(tmp_path: Path) -> None:
 def test_the_file_names_its_format_geometry_card_and_versions(tmp_path: Path) -> None:
     network = fake_network(sizes=(5, 3, 2), chips=(4, 7), tile=(2, 2))
     with h5py.File(write_conductances(tmp_path / "c.h5", network, SCENARIO)) as file:
-        assert (file.attrs["format"], file.attrs["format_version"]) == ("analogdp conductances", 1)
+        assert (file.attrs["format"], file.attrs["format_version"]) == ("analogdp conductances", 2)
         assert file.attrs["layers"].tolist() == [5, 3, 2]
         assert file.attrs["chips"].tolist() == [4, 7]
         assert set(file["synapses/0"]) == {"chip_4", "chip_7", "device_card"}
@@ -130,9 +130,10 @@ def test_the_exporter_leaves_no_file_for_ideal_weights(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_exporter_writes_one_file_for_crossbars(tmp_path: Path) -> None:
-    assert export_all(fake_network(), SCENARIO, tmp_path) == [tmp_path / "conductances.h5"]
-    assert [path.name for path in tmp_path.iterdir()] == ["conductances.h5"]
+def test_the_exporter_writes_one_file_for_crossbars_and_what_is_in_it_beside_it(tmp_path: Path) -> None:
+    paths = [tmp_path / "conductances.h5", tmp_path / "conductances.h5.json"]
+    assert export_all(fake_network(), SCENARIO, tmp_path) == paths
+    assert sorted(tmp_path.iterdir()) == paths
 
 
 def test_writing_conductances_of_ideal_weights_is_refused_with_the_way_out(tmp_path: Path) -> None:

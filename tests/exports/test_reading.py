@@ -214,8 +214,8 @@ def test_another_hdf5_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_newer_format_is_refused_with_both_versions(written: Path) -> None:
     with h5py.File(written, "a") as file:
-        file.attrs["format_version"] = 2
-    with pytest.raises(InputError, match=r"format version 2, but .* up to 1"):
+        file.attrs["format_version"] = 3
+    with pytest.raises(InputError, match=r"format version 3, but .* up to 2"):
         read_conductances(written)
 
 
