@@ -35,9 +35,13 @@ BRIEF = 1e-3
 """Length of a read of memristors, in write pulses: short enough to leave their states alone."""
 
 UNITS = "One volt at a port stands for one network unit. Resistances are in ohms, times in seconds, numbers without suffixes."
-READINGS = ("<name>_out_<line>", "what the package reads of the same crossbars")
-DYADS = ("layer<k>_<what>_<unit>, neurons of layer 1 first", "the states in which the package's simulation ends")
-"""What stands in the results, and in what is expected."""
+READINGS = ("Crossbars", "<name>_out_<line>", "what the package reads of the same crossbars")
+DYADS = (
+    "The network",
+    "layer<k>_<what>_<unit>, neurons of layer 1 first",
+    "the states in which the package's simulation ends",
+)
+"""What the folder is of, what stands in the results, and in what is expected."""
 
 DIRECTIONS = (
     "<name>_up drives the word lines and senses the bit lines, <name>_down the same cells the other way round; a run reads both "
@@ -46,6 +50,11 @@ DIRECTIONS = (
 MEMRISTORS = (
     "Cells are memristors that begin with the trained states. A message of 1 reads them with read_voltage volts, at which a cell "
     "conducts what the package says; where its current is not proportional to the voltage, other messages read differently."
+)
+
+DISTURB = (
+    "Messages are applied for as long as the network settles: memristors whose thresholds are below read_voltage times the "
+    "largest message are written by them."
 )
 
 
@@ -125,7 +134,13 @@ class _Writer:
         network, own = self._network, self._settings
         shown = presentation(network, self._scenario, own.sample, own.label, own.beta, own.duration)
         netlist = self._netlist("the network")
-        for line in [f"It is shown test sample {own.sample}. {UNITS}", *self._left_out(), *left_out(self._scenario)]:
+        for line in [
+            f"It is shown test sample {own.sample}.",
+            UNITS,
+            DIRECTIONS,
+            *self._left_out(),
+            *left_out(self._scenario),
+        ]:
             netlist.comment(line)
         self._include(netlist, names)
         every_layer = own.states == "all"
@@ -238,9 +253,9 @@ class _Writer:
         checked = (
             "" if dialect.name == "ngspice" else f" (made by the rules of {dialect.title}'s manual, and never run)"
         )
-        results, expected = DYADS if self._dyads else READINGS
+        what, results, expected = DYADS if self._dyads else READINGS
         lines = [
-            f"Crossbars of {self._scenario.name}, chip {self._network.chip_indices[0]}, for {dialect.title}{checked}",
+            f"{what} of {self._scenario.name}, chip {self._network.chip_indices[0]}, for {dialect.title}{checked}",
             "",
             f"Run, in this folder:  {dialect.run}",
             f"Results:              {dialect.results}, of the nodes {results}",
@@ -250,6 +265,7 @@ class _Writer:
             UNITS,
             DIRECTIONS,
             *([MEMRISTORS] if memristors else []),
+            *([DISTURB] if memristors and self._dyads else []),
             *(left_out(self._scenario) if self._dyads else ["Biases, normalisation and neurons are not in here."]),
             *self._left_out(),
         ]

@@ -28,6 +28,7 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "feedback": ({"feedback": {"path": "random"}, "network": {"layers": [64, 6, 5, 10]}}, {}),
     "memristors": ({"synapse": MEMRISTORS, "network": {"layers": [64, 2, 10]}}, {"cells": "memristors"}),
     "images": ({"network": IMAGES}, {"layer": 0}),
+    "dyads": ({"network": {"layers": [64, 6, 10], "loss": "cross_entropy"}}, {"neurons": "dyads"}),
 }
 """Sections of a scenario, and options."""
 
