@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from analogdp import nn
     from analogdp.ablation import ablate
     from analogdp.analysis import Ablation, Aging
     from analogdp.api import Result, age, open_run, resume, run
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from analogdp.runs import Observer, Recording, read_recordings
     from analogdp.scenario import Scenario, load_scenario
     from analogdp.transfer import evaluate, export, with_conductances
+    from analogdp.transplant import from_torch
     from analogdp.verification.comparison import Verification, verify
 
 __all__ = [
@@ -40,7 +42,9 @@ __all__ = [
     "age",
     "evaluate",
     "export",
+    "from_torch",
     "load_scenario",
+    "nn",
     "open_run",
     "read_conductances",
     "read_recordings",
@@ -71,6 +75,7 @@ _HOMES = {
     "age": "analogdp.api",
     "evaluate": "analogdp.transfer",
     "export": "analogdp.transfer",
+    "from_torch": "analogdp.transplant",
     "load_scenario": "analogdp.scenario",
     "open_run": "analogdp.api",
     "read_conductances": "analogdp.exports",
@@ -86,6 +91,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import a public name at its first use, so that ``analogdp --help`` need not wait for torch."""
+    if name == "nn":
+        return importlib.import_module("analogdp.nn")
     if name not in _HOMES:
         raise AttributeError(f"module 'analogdp' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

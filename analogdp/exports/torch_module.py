@@ -79,9 +79,14 @@ def torch_module(network: Network) -> nn.Sequential:
     Raises:
         InputError: the network has several chips, or its free neurons are no function of what comes from below.
     """
+    return module_of(inference_stages(network))
+
+
+def module_of(stages: Sequence[Stage]) -> nn.Sequential:
+    """The same of stages; see :func:`torch_module`."""
     modules: list[nn.Module] = [nn.Flatten()]
     flat = True
-    for stage in inference_stages(network):
+    for stage in stages:
         added = _of_stage(stage, flat)
         modules += added
         flat = stage.wiring.kernel is None
