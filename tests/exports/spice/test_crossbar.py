@@ -25,6 +25,7 @@ CASES: list[dict[str, Any]] = [
     {"wires": LOSSY},
     {"wires": NO_WORD, "tile": "4x4", "pair": "balanced"},
     {"wires": NO_BIT, "tile": "4x4", "pair": "offset_column"},
+    {"device": "yakopcic_example", "pair": "balanced"},
     {"unit": {"devices": 2, "bits": 2}, "pair": "balanced", "programming": {"method": "open_loop"}},
 ]
 
@@ -44,9 +45,11 @@ def trained(**settings: Any) -> Crossbar:
     return crossbar
 
 
-def in_ngspice(crossbar: Crossbar, direction: Direction, message: torch.Tensor, folder: Path) -> np.ndarray:
+def in_ngspice(
+    crossbar: Crossbar, direction: Direction, message: torch.Tensor, folder: Path, drive: float = 1.0
+) -> np.ndarray:
     netlist = Netlist(DIALECTS["ngspice"], "one crossbar")
-    circuit = Circuit.of(crossbar)
+    circuit = Circuit.of(crossbar, drive=drive)
     write_crossbar(netlist, "layer0", circuit, direction)
     driven, sensed = circuit.ports(direction)
     for port, value in zip(driven, message.tolist(), strict=True):
@@ -73,3 +76,27 @@ def test_ngspice_reads_what_the_package_reads(case: dict[str, Any], direction: D
     np.testing.assert_allclose(
         in_ngspice(crossbar, direction, message, tmp_path), wanted, rtol=0, atol=1e-9 * abs(wanted).max()
     )
+
+
+@needs_ngspice
+@pytest.mark.parametrize("pair", ["offset", "offset_column"])
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_readings_do_not_depend_on_the_voltage_that_lines_are_driven_with(
+    pair: str, direction: Direction, tmp_path: Path
+) -> None:
+    crossbar = trained(pair=pair, wires=LOSSY)
+    message = torch.linspace(-1, 0.9, 7 if direction == "up" else 4, dtype=torch.float64)
+    one, fifth = (in_ngspice(crossbar, direction, message, tmp_path, drive) for drive in (1.0, 0.2))
+    np.testing.assert_allclose(fifth, one, rtol=1e-10)
+
+
+def test_cells_that_conduct_nothing_are_left_out() -> None:
+    crossbar = trained()
+    crossbar.hold(
+        crossbar.device.conductance(crossbar.cells()) * torch.tensor([0.0, 1, 1, 1, 1, 1, 1]), crossbar.reference
+    )
+    netlist = Netlist(DIALECTS["ngspice"], "one crossbar")
+    write_crossbar(netlist, "layer0", Circuit.of(crossbar), "up")
+    cells = [line.split()[0] for line in netlist.text().splitlines() if line.startswith("Rplus_c")]
+    assert len(cells) == 24
+    assert not any(name.startswith("Rplus_c0_") for name in cells)
