@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from analogdp.data import load
 from analogdp.errors import InputError, ScenarioError
 from analogdp.exports import export_network, exporter
 from analogdp.network import build
@@ -179,6 +181,19 @@ def test_one_layer_is_written_alone(tmp_path: Path) -> None:
     folder = written(tmp_path, "feedback", layer=1)
     names = {path.name for path in folder.iterdir()}
     assert names == {"README.txt", "expected.txt", "feedback1.cir", "layer1.cir", "network.cir"}
+
+
+@needs_ngspice
+def test_of_several_chips_the_one_that_is_named_is_written(tmp_path: Path) -> None:
+    made = scenario(chips=2, synapse=WIRED)
+    network = build(made)
+    export_network(network, made, exporter("spice", chip=1, layer=0), tmp_path / "deck")
+    run(tmp_path / "deck" / "network.cir")
+    sample = load(made.data, made.seed).test_inputs[:1].double().expand(2, -1, -1)
+    first, second = network.synapses[0].forward(sample).squeeze(1)
+    found = torch.tensor(list(printed(tmp_path / "deck" / "results.txt").values()), dtype=torch.float64)
+    torch.testing.assert_close(found, second, rtol=1e-9, atol=1e-9)
+    assert not torch.allclose(found, first, rtol=1e-3)
 
 
 def test_what_is_not_in_the_netlists_is_named(tmp_path: Path) -> None:
