@@ -94,7 +94,8 @@ def simulate(numbers):
     network = Network(*layers, *synapses, *monitors, outputs)
     network.schedule = SCHEDULE
     # The clamped input drives the first layer by currents that stay the same for as long as a sample is shown.
-    stimulus = TimedArray(numbers["inputs"] @ numbers["layer1.weights"].T, dt=STEPS * DT)
+    currents = numbers["inputs"] @ numbers["layer1.weights"].T
+    stimulus = TimedArray(np.repeat(currents, STEPS, axis=0), dt=DT)
     network.run(samples * STEPS * DT, namespace=CONSTANTS | {"stimulus": stimulus})
     recorded = {
         f"layer{number}.{name}": getattr(monitor, name)
