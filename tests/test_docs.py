@@ -55,6 +55,7 @@ WRITTEN_OUT = {
     "export": "list of formats, or of sections",
     "units": "list of whole numbers, whole number, `all`",
     "only_chips": "list of whole numbers",
+    "lossy": "list of losses",
     "attacks": "list of `fgsm`, `pgd`",
     "strengths": "list of ratios",
     "significance": "list of numbers",
