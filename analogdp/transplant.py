@@ -41,6 +41,7 @@ from analogdp.scenario.weights import SUFFIX, match, weight_shape
 from analogdp.scenario.yaml import parse_yaml
 from analogdp.streams import Stream
 from analogdp.synapses import Crossbar
+from analogdp.synapses.base import Synapse
 
 OPTION = "from_torch"
 USUAL = "quickstart"
@@ -55,16 +56,18 @@ class LayerErrors(NamedTuple):
 
     Attributes:
         layer: its number, 1 for the lowest.
-        largest: magnitude of the weights that were wanted.
-        range: largest magnitude that cells can hold; None where weights are numbers.
+        wanted: the lowest and the highest weight that was wanted.
+        range: of the weights that cells can hold; None where weights are numbers.
         clipped: share of the wanted weights that lie beyond it.
+        weight_range: smallest ``synapse.weight_range`` that holds all; None where weights are numbers.
         rms: root of the mean square of what is read less what was wanted, within the range: errors of programming, and wires.
     """
 
     layer: int
-    largest: float
-    range: float | None
+    wanted: tuple[float, float]
+    range: tuple[float, float] | None
     clipped: float
+    weight_range: float | None
     rms: float
 
 
@@ -295,32 +298,37 @@ def _rebuilt(network: Network, scenario: Scenario, weights: tuple[InitialWeights
     return module_of(stages)
 
 
-def _errors(number: int, synapse: Any, wanted: Tensor) -> LayerErrors:
-    held, largest = synapse.weights.detach().to("cpu", torch.float64), float(wanted.abs().max())
+def _errors(number: int, synapse: Synapse, wanted: Tensor) -> LayerErrors:
+    held = synapse.weights.detach().to("cpu", torch.float64)
+    ends = float(wanted.min()), float(wanted.max())
     if not isinstance(synapse, Crossbar):
-        return LayerErrors(number, largest, None, 0.0, float((held - wanted).square().mean().sqrt()))
+        return LayerErrors(number, ends, None, 0.0, None, float((held - wanted).square().mean().sqrt()))
     lowest, highest = synapse.mapping.lowest, synapse.mapping.highest
     # Weights at the very ends are held, whatever the precision that the scenario computes with.
     slack = 1e-6 * (highest - lowest)
     clipped = ((wanted < lowest - slack) | (wanted > highest + slack)).double().mean()
     rms = (held - wanted.clamp(lowest, highest)).square().mean().sqrt()
-    return LayerErrors(number, largest, min(-lowest, highest), float(clipped), float(rms))
+    wide = synapse.settings.full_scale(synapse.inputs) * max(ends[0] / lowest, ends[1] / highest)
+    return LayerErrors(number, ends, (lowest, highest), float(clipped), wide, float(rms))
 
 
 def _warn_of_clipping(imported: Imported) -> None:
-    clipped = [own for own in imported.errors if own.clipped > 0 and own.range is not None]
-    if not clipped:
+    errors = imported.errors
+    listed = [
+        f"layer {own.layer}: {own.clipped:.2%} of the weights, from {own.wanted[0]:.3g} to {own.wanted[1]:.3g}, lie beyond "
+        f"the range of its cells, {own.range[0]:.3g} to {own.range[1]:.3g}"
+        for own in errors
+        if own.clipped > 0 and own.range is not None
+    ]
+    if not listed:
         return
-    listed = "; ".join(
-        f"layer {own.layer}: {own.clipped:.2%} of the weights lie beyond its {own.range:.3g}, up to {own.largest:.3g}"
-        for own in clipped
-    )
-    wide = _rounded_up(max(own.largest for own in imported.errors))
+    wide = _rounded_up(max(own.weight_range or 0.0 for own in errors))
     way_out = f"they are clipped. from_torch(..., **{{'synapse.weight_range': {wide:g}}}) holds all, with larger steps and noise"
-    warnings.warn(f"{listed}; {way_out}", AnalogdpWarning, stacklevel=3)
+    warnings.warn(f"{'; '.join(listed)}; {way_out}", AnalogdpWarning, stacklevel=3)
 
 
 def _rounded_up(value: float) -> float:
-    """The next number of two digits."""
+    """The next number of two digits, but for rounding."""
+    value *= 1 - 1e-9
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)
     return math.ceil(value / unit) * unit

@@ -97,14 +97,16 @@ def test_errors_tell_what_clipping_and_programming_did():
     model = dense()
     with torch.no_grad():
         model[3].weight.copy_(torch.linspace(-1, 1, 120).view(10, 12))
-    words = r"layer 2: 50\.00% of the weights .* 0\.5, up to 1; .*'synapse.weight_range': 1}"
+    told = r"layer 2: 50\.00% of the weights, from -1 to 1, lie beyond the range of its cells, -0\.5 to 0\.5"
+    words = told + ".*'synapse.weight_range': 1}"
     with pytest.warns(AnalogdpWarning, match=words) as caught:
         imported = adp.from_torch(model, on_cells(PERFECT, 0.5))
     assert len([own for own in caught if own.category is AnalogdpWarning]) == 1
     first, second = imported.errors
     assert (first.layer, second.layer, second.clipped) == (1, 2, 0.5)
-    assert second.range == pytest.approx(0.5)
-    assert second.largest == pytest.approx(1)
+    assert second.range == pytest.approx((-0.5, 0.5))
+    assert second.weight_range == pytest.approx(1)
+    assert second.wanted == pytest.approx((-1, 1))
     assert second.rms < 1e-6
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -199,3 +201,15 @@ def test_data_of_ones_own_can_be_tested_with():
     data, test = load(imported.scenario.data, 0), (torch.zeros(5, 64), torch.zeros(5))
     some = type(data).of_classes("mine", data.classes, (data.train_inputs, data.train_labels), test)
     assert imported.evaluate(some).accuracy[0] in (0.0, 1.0)
+
+
+def test_the_range_that_a_warning_names_holds_all_of_cells_with_unequal_sides():
+    model, base = dense(), on_cells("ecram_mo", "1/sqrt(fan_in)")
+    with pytest.warns(AnalogdpWarning, match=r"weight_range") as caught:
+        adp.from_torch(model, base)
+    wide = float(str(caught[0].message).partition("'synapse.weight_range': ")[2].partition("}")[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        imported = adp.from_torch(model, base, **{"synapse.weight_range": wide})
+    lowest, highest = imported.errors[0].range
+    assert abs(lowest) != pytest.approx(highest)

@@ -94,7 +94,8 @@ def module_of(stages: Sequence[Stage]) -> nn.Sequential:
 
 
 def _of_stage(stage: Stage, flat: bool) -> list[nn.Module]:
-    wiring, modules = stage.wiring, []
+    wiring = stage.wiring
+    modules: list[nn.Module] = []
     as_images = wiring.kernel is not None or wiring.activity_pool is not None
     if flat and as_images:
         modules.append(nn.Unflatten(1, wiring.below))
@@ -118,10 +119,10 @@ def _weights(stage: Stage) -> nn.Module:
     made: nn.Module
     options = {"bias": bias is not None, "dtype": weights.dtype}
     if (kernel := wiring.kernel) is None:
-        made = skip_init(nn.Linear, wiring.fan_in, wiring.lines, **options)
+        made = skip_init(nn.Linear, wiring.fan_in, wiring.lines, **options)  # type: ignore[no-untyped-call]
     else:
         geometry = (wiring.read[0], kernel.channels, kernel.size, kernel.stride, kernel.padding)
-        made = skip_init(nn.Conv2d, *geometry, **options)
+        made = skip_init(nn.Conv2d, *geometry, **options)  # type: ignore[no-untyped-call]
     state = {"weight": weights.view_as(made.get_parameter("weight"))}
     made.load_state_dict(state if bias is None else {**state, "bias": bias})
     return made
