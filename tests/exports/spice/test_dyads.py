@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from analogdp.errors import InputError
 from analogdp.exports import export_network, exporter
@@ -57,6 +58,20 @@ def test_the_deck_runs_as_it_is_and_settles_where_the_package_does(
     assert len(wanted) > 0
     assert list(found) == list(wanted)
     assert found == pytest.approx(wanted, rel=0, abs=closeness)
+
+
+@needs_ngspice
+@pytest.mark.parametrize("seed", [0, 4])
+def test_a_softmax_does_not_begin_with_a_division_by_zero(seed: int, tmp_path: Path) -> None:
+    made = scenario(**CLASSES, seed=seed, neuron={"model": "dp", "alpha": 0.3, "output": "linearised"})
+    network = build(made, (0,))
+    bias = network.layers[-1].bias
+    assert bias is not None
+    bias.copy_(torch.linspace(-0.2, 0.2, 10))
+    export_network(network, made, exporter("spice", neurons="dyads"), tmp_path / "deck")
+    run(tmp_path / "deck" / "network.cir")
+    last = {name: values[-1] for name, values in waves(tmp_path / "deck" / "results.txt").items() if name != "time"}
+    assert last == pytest.approx(printed(tmp_path / "deck" / "expected.txt"), rel=0, abs=1e-8)
 
 
 def test_the_duration_is_the_length_of_the_transient(tmp_path: Path) -> None:
