@@ -58,6 +58,8 @@ def test_converters_are_those_of_the_crossbar_line_by_line(export: Export) -> No
     assert (forward.offset == 0).all()
     # Two rows of tiles sum up 6 outputs each, two columns 8 inputs each.
     assert found["adc"]["forward"].offset.shape == (2, 12)
+    assert (found["adc"]["forward"].gain.shape, found["adc"]["backward"].gain.shape) == ((2, 12), (2, 16))
+    assert (found["adc"]["forward"].gain == 1).all()
     np.testing.assert_array_equal(found["adc"]["backward"].offset, reader.adc.offset1[:, 0].numpy())
     assert np.isnan(found["adc"]["forward"].limit).all()
     alone = read_conductances(path, chip=1)[0].converters
