@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor
 
 from analogdp import registry
+from analogdp.devices.imperfect import ImperfectDevice
 from analogdp.devices.pulsed import PulsedDevice
 from analogdp.errors import Problem
 from analogdp.exports.base import Exporter, OneChipSettings, one_chip, refused, why_no_cells
@@ -122,32 +123,23 @@ class Aihwkit(Exporter):
         own = one_chip(network, scenario, self.settings.chip)
         stages, synapse = inference_stages(own), scenario.synapse
         assert isinstance(synapse, CrossbarSettings)
-        arrays, scales, problems = [], [], []
-        for number, crossbar in enumerate(own.synapses, start=1):
-            assert isinstance(crossbar, Crossbar)
-            if not isinstance(crossbar.device, PulsedDevice) and not hasattr(crossbar.device, "inner"):
-                problems.append(f"layer {number}: its cells were measured, and follow no law of a device")
-                continue
-            scale, values = _devices(crossbar)
-            arrays.append(values)
-            scales.append(scale)
-            silent = synapse.wires is None and not getattr(synapse.device.parameters, "write_noise", 0.0)
-            if silent and not _close(scale * values["weights"], crossbar.weights[0]):
-                problems.append(
-                    f"layer {number}: its reads are more than its devices: compensated for drift, or of faults"
-                )
+        exact = not _losses(synapse, lossy=())
+        crossbars = [(number, each) for number, each in enumerate(own.synapses, start=1) if isinstance(each, Crossbar)]
+        problems = [problem for number, crossbar in crossbars if (problem := _not_held(number, crossbar, exact))]
         if problems:
             raise refused(problems, "aihwkit")
         write_stages(path, stages, scenario, own.chip_indices[0], "aihwkit")
+        scales = [_scale(crossbar) for _, crossbar in crossbars]
         contents = {
             "device": device_parameters(synapse),
             "scales": scales,
             "scale_unit": "network units per tile weight",
         }
         (path / "crossbars.json").write_text(json.dumps(contents, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        for number, values in enumerate(arrays, start=1):
-            plain: dict[str, Any] = {name: own.detach().cpu().numpy() for name, own in values.items()}
-            np.savez(path / f"layer{number}.npz", **plain)
+        for number, crossbar in crossbars:
+            held = _devices(crossbar).items()
+            arrays: dict[str, Any] = {name: values.detach().cpu().numpy() for name, values in held}
+            np.savez(path / f"layer{number}.npz", **arrays)
         (path / "run.py").write_text(SCRIPT, encoding="utf-8")
 
 
@@ -226,9 +218,14 @@ MULTIPLICATIVE_ONLY = ("exponential", "power", "piecewise")
 """Models whose devices in aihwkit know no additive noise."""
 
 
-def _devices(crossbar: Crossbar) -> tuple[float, dict[str, Tensor]]:
-    """Network units per tile weight; tile weights, and devices' parameters by their names there, ``(out, in)``."""
-    device: Any = getattr(crossbar.device, "inner", crossbar.device)
+def _scale(crossbar: Crossbar) -> float:
+    """Network units per tile weight."""
+    device: Any = crossbar.device.inner if isinstance(crossbar.device, ImperfectDevice) else crossbar.device
+    return float(crossbar.mapping.scale * device.siemens)
+
+
+def _devices(crossbar: Crossbar) -> dict[str, Tensor]:
+    """Tile weights, and devices' parameters by their names there, ``(out, in)``."""
     cells = {
         name.removeprefix("cell_"): values[0, 0]
         for name, values in crossbar.named_buffers()
@@ -249,7 +246,22 @@ def _devices(crossbar: Crossbar) -> tuple[float, dict[str, Tensor]]:
         found |= {"slope_up": -up / cells["upper"], "slope_down": -down / cells["lower"]}
     elif kind == "power":
         found |= {"gamma_up": cells["power_up"], "gamma_down": cells["power_down"]}
-    return float(crossbar.mapping.scale * device.siemens), found
+    return found
+
+
+def _not_held(layer: int, crossbar: Crossbar, exact: bool) -> str | None:
+    """What keeps the cells of this very crossbar from being a tile's.
+
+    Args:
+        layer: its number.
+        crossbar: with its cells.
+        exact: whether nothing is lost, so that its reads are those of its devices.
+    """
+    if not isinstance(crossbar.device, PulsedDevice | ImperfectDevice):
+        return f"layer {layer}: its cells were measured, and follow no law of a device"
+    if exact and not _close(_scale(crossbar) * _devices(crossbar)["weights"], crossbar.weights[0]):
+        return f"layer {layer}: its reads are compensated for drift, which those of a tile are not"
+    return None
 
 
 def _why_no_device(synapse: CrossbarSettings) -> list[str]:

@@ -246,3 +246,23 @@ def test_what_may_be_lost_is_left_out(make_scenario: Any, make_network: Any, tmp
     folder = written(network, scenario, tmp_path, lossy=["converters", "write_noise"])
     assert json.loads((folder / "crossbars.json").read_text())["device"]["parameters"]["write_noise_std"] == 56
     run(folder)["load"]()
+
+
+def test_measured_cells_are_refused_and_nothing_is_left(make_scenario: Any, make_network: Any, tmp_path: Path) -> None:
+    network = make_network((7, 5, 3), **SECTIONS)
+    crossbar = network.synapses[1]
+    crossbar.hold(crossbar._state().variables["stored"] * 1e-5 + 5e-5, crossbar.reference)
+    with pytest.raises(InputError, match="aihwkit: layer 2: its cells were measured"):
+        written(network, make_scenario((7, 5, 3), **SECTIONS), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_cells_with_faults_are_held_as_if_they_had_none_where_that_may_be(
+    make_scenario: Any, make_network: Any, tmp_path: Path, run: Any
+) -> None:
+    device = {"card": "ecram_mo", "faults": {"stuck_off": 0.2}}
+    sections = {**SECTIONS, "synapse": {**SECTIONS["synapse"], "device": device}}
+    folder = written(
+        make_network((7, 5, 3), **sections), make_scenario((7, 5, 3), **sections), tmp_path, lossy=["imperfections"]
+    )
+    run(folder)["load"]()
