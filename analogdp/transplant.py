@@ -89,7 +89,7 @@ class Imported:
         scenario: with its layers, activation and biases, and ``network.weights``: a file that lives as long as this process. It
             can be run like any other; the run directory keeps a copy of the file.
         network: with the weights programmed into its synapses.
-        torch_model: what was given, or what the state_dict stands for, in evaluation mode.
+        torch_model: a copy of what was given, or what the state_dict stands for, in evaluation mode.
         notes: what was left out or changed, in words.
     """
 
@@ -217,7 +217,7 @@ def _of_model(model: nn.Module, base: dict[str, Any], asked: dict[str, Any]) -> 
         told["network.loss"] = "cross_entropy"
     scenario = _scenario(base, asked, told, read.weights)
     shape = scenario.wirings[0].below if read.by_images else (-1,)
-    return _imported(scenario, read.weights, model.eval(), read.notes, shape, read.normal == "Softmax")
+    return _imported(scenario, read.weights, deepcopy(model).eval(), read.notes, shape, read.normal == "Softmax")
 
 
 def _of_tensors(given: StateDict, base: dict[str, Any], asked: dict[str, Any]) -> Imported:

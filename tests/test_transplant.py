@@ -213,3 +213,10 @@ def test_the_range_that_a_warning_names_holds_all_of_cells_with_unequal_sides():
         imported = adp.from_torch(model, base, **{"synapse.weight_range": wide})
     lowest, highest = imported.errors[0].range
     assert abs(lowest) != pytest.approx(highest)
+
+
+def test_the_model_stays_as_it_was():
+    model = dense().train()
+    imported = adp.from_torch(model, EXACT)
+    assert model.training
+    assert not imported.torch_model.training
