@@ -20,6 +20,7 @@ FIGURES = {
     "clocks": ("asynchronous", 1),
     "random-clocks": ("asynchronous", 3),
     "delays": ("asynchronous", 5),
+    "bench": ("bench", 2),
 }
 """Which picture of which notebook, by the figure's name."""
 
