@@ -19,6 +19,9 @@ from analogdp.scenario.yaml import Document, Place, dump_yaml, parse_yaml, read_
 
 EXTENDS = "extends"
 
+CARD = "card"
+"""The key by which a device names the card that it takes its values from."""
+
 
 def load_scenario(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Scenario:
     """Read a scenario.
@@ -200,6 +203,9 @@ def _as_section(path: str, value: Any) -> Any:
 
 def _chooses_anew(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether a section names another part than the one it extends, whose settings then mean nothing."""
+    if CARD in new:
+        # A resolved scenario has its card written out, which a card's name takes the place of.
+        return bool(new[CARD] != old.get(CARD))
     choice = _choices().get(path)
     if choice is None or choice.key not in new:
         return False

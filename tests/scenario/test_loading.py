@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from analogdp import library
 from analogdp.errors import ScenarioError
 from analogdp.scenario import Scenario, dump_scenario, load_scenario
-from analogdp.scenario.loading import json_schema
+from analogdp.scenario.loading import change_scenario, json_schema
 from analogdp.scenario.yaml import parse_yaml, read_yaml
 
 FULL = """\
@@ -222,6 +222,21 @@ def test_naming_another_part_drops_the_settings_of_the_part_before(write):
     assert scenario.dynamics.clock == "sweep"
     assert (scenario.neuron.alpha, scenario.neuron.beta) == (0.3, 0.1)
     assert load_scenario("base.yaml", ["dynamics.clock=sweep"]).dynamics == scenario.dynamics
+
+
+def test_a_card_by_name_takes_the_place_of_one_that_is_written_out():
+    plain = load_scenario("quickstart").model_dump(mode="json")
+    card = {"card": "idealized", "write_noise": 0}
+    changed = change_scenario(plain, {"synapse.device": card}, "--vary")
+    assert changed.synapse.device.name == "idealized"
+    assert changed.synapse.device.parameters.write_noise == 0
+
+
+def test_changes_of_one_card_add_up(write):
+    below = write("synapse: {model: crossbar, device: {card: idealized, write_noise: 3}}\n", "below.yaml")
+    above = write(f"extends: {below}\nsynapse: {{device: {{card: idealized, dw_min: 0.001}}}}\n")
+    parameters = load_scenario(above).synapse.device.parameters
+    assert (parameters.write_noise, parameters.dw_min) == (3, 0.001)
 
 
 def test_a_problem_is_placed_in_the_file_that_it_was_written_in(write):
