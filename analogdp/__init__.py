@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from analogdp import nn
     from analogdp.ablation import ablate
+    from analogdp.aging import age
     from analogdp.analysis import Ablation, Aging
-    from analogdp.api import Result, age, open_run, resume, run
+    from analogdp.api import Result, open_run, resume, run
     from analogdp.diagrams import PhaseDiagram, stability
     from analogdp.exports import read_conductances
     from analogdp.replicas import Replication, replicate
@@ -72,7 +73,7 @@ _HOMES = {
     "Scenario": "analogdp.scenario",
     "Verification": "analogdp.verification.comparison",
     "ablate": "analogdp.ablation",
-    "age": "analogdp.api",
+    "age": "analogdp.aging",
     "evaluate": "analogdp.transfer",
     "export": "analogdp.transfer",
     "from_torch": "analogdp.transplant",

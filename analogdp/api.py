@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +12,6 @@ import torch
 
 from analogdp import registry
 from analogdp.analysis import Aging, EnergyReport, History, account
-from analogdp.analysis.aging import COMPENSATIONS, USUAL_TIMES, Compensation, in_seconds
-from analogdp.analysis.aging import age as age_network
 from analogdp.data import Dataset
 from analogdp.data import load as load_data
 from analogdp.dynamics import Diverged
@@ -23,7 +20,7 @@ from analogdp.exports import export_all
 from analogdp.exports.base import one_chip
 from analogdp.exports.safetensors import SafetensorsSettings
 from analogdp.exports.torch_module import torch_module
-from analogdp.files import checksum, write_text
+from analogdp.files import write_text
 from analogdp.learning.base import unprefixed
 from analogdp.network import Network, build, resolve_device
 from analogdp.reports import write_report
@@ -46,7 +43,7 @@ from analogdp.runs import (
     versions,
 )
 from analogdp.runs.course import speaker
-from analogdp.runs.directory import MANIFEST, PLOTS
+from analogdp.runs.directory import MANIFEST
 from analogdp.runs.log import Log
 from analogdp.runs.manifest import now
 from analogdp.runs.measured import MeasuredLearner
@@ -184,6 +181,18 @@ class Result:
         """
         return Aging.read(self._run.aging)
 
+    def refuse_unfinished(self, way_out: str = "") -> None:
+        """Nothing for a finished run.
+
+        Raises:
+            InputError: the run has not come to its end, or to a bad one; ``way_out`` ends the message.
+        """
+        if self.manifest.status == "diverged":
+            raise InputError(f"{self.directory} diverged, and is no trained network: {self.manifest.reason}{way_out}")
+        if not self.manifest.concluded:
+            go_on = f"go on with: analogdp resume {self.directory}"
+            raise InputError(f"{self.directory} has not come to its end ({self.status}); {go_on}{way_out}")
+
     def _mean(self, column: str) -> float | None:
         found = mean_and_spread(self.final, column)
         return None if found is None else found[0]
@@ -296,57 +305,6 @@ def open_run(directory: Path | str) -> Result:
     """
     made = RunDirectory.open(directory)
     return Result(made, load_scenario(made.scenario))
-
-
-def age(
-    run: Result | Path | str,
-    after: str | float | Iterable[str | float] = USUAL_TIMES,
-    *,
-    compensation: Sequence[Compensation] = COMPENSATIONS,
-    reads: int = 1,
-) -> Aging:
-    """Test the trained network of a run after its cells were left alone, with and without compensation of their drift.
-
-    The trained run stays as it is. ``aging.json``, which takes the place of an earlier one, the page and its pictures are
-    written, and their checksums recorded.
-
-    Args:
-        run: a finished run, or its directory.
-        after: times since the end of training, in seconds or with a unit: ``"1 day"``, ``["1 hour", 86400]``.
-        compensation: which to try: ``none``, ``global`` (a factor for each crossbar), ``column`` (one for each line).
-        reads: noisy reads that are averaged for each measurement of line currents.
-
-    Raises:
-        InputError: no finished run, no time, or weights that do not change in time; nothing was written.
-        RunError: an aged network diverged.
-    """
-    times = in_seconds(after)
-    made = RunDirectory.open(run.directory if isinstance(run, Result) else run)
-    with made.locked():
-        result = open_run(made.path)
-        _refuse_unfinished(result)
-        with computing_with(result.manifest.threads):
-            data = load_data(result.scenario.data, result.scenario.seed)
-            aging = age_network(result.scenario, result.network, data, times, compensation, reads)
-        write_text(made.aging, aging.to_json())
-        _record(made, [made.aging])
-        page = write_report(made.path)
-        _record(made, [page, *(made.path / PLOTS).glob("*.png")])
-    return aging
-
-
-def _refuse_unfinished(result: Result) -> None:
-    manifest = result.manifest
-    if manifest.status == "diverged":
-        raise InputError(f"{result.directory} diverged, and only finished runs can be aged: {manifest.reason}")
-    if not manifest.concluded:
-        raise InputError(f"{result.directory} has not come to its end; go on with: analogdp resume {result.directory}")
-
-
-def _record(made: RunDirectory, files: Iterable[Path]) -> None:
-    """Note the checksums of files that were written after the end of a run; those of all others stay."""
-    written = {file.relative_to(made.path).as_posix(): checksum(file) for file in files}
-    change_manifest(made, checksums=read_manifest(made).checksums | written)
 
 
 def _carry_out(

@@ -89,7 +89,7 @@ def export(
     refuse_existing(path, "an export")
     result = _opened(run)
     if not force:
-        _refuse_unfinished(result, "; --force (force=True) exports its newest checkpoint")
+        result.refuse_unfinished("; --force (force=True) exports its newest checkpoint")
     return export_network(result.network, result.scenario, form, path)
 
 
@@ -172,17 +172,9 @@ def _opened(run: Result | Path | str) -> Result:
 def _finished(run: Result | Path | str) -> tuple[Result, Scenario]:
     """A run that has come to a good end, and its scenario where it was computed."""
     result = _opened(run)
-    _refuse_unfinished(result)
+    result.refuse_unfinished()
     manifest = result.manifest
     return result, placed_scenario(result.scenario, device=manifest.device, threads=manifest.threads)
-
-
-def _refuse_unfinished(result: Result, way_out: str = "") -> None:
-    if result.manifest.status == "diverged":
-        raise InputError(f"{result.directory} diverged, and is no trained network: {result.manifest.reason}{way_out}")
-    if not result.manifest.concluded:
-        go_on = f"go on with: analogdp resume {result.directory}"
-        raise InputError(f"{result.directory} has not come to its end ({result.status}); {go_on}{way_out}")
 
 
 def _told(score: Score) -> str:

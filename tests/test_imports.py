@@ -10,7 +10,7 @@ import analogdp
 PACKAGE = Path(analogdp.__file__).parent
 LEVELS = [
     {"cli"},
-    {"ablation", "diagrams", "replicas", "transfer", "transplant"},
+    {"ablation", "aging", "diagrams", "replicas", "transfer", "transplant"},
     {"api"},
     {"reports"},
     {"imports"},

@@ -25,10 +25,11 @@ def age(
 ) -> None:
     """Test the network of a finished run after its cells have aged, with and without compensation of their drift."""
     from analogdp import api
+    from analogdp.aging import age as age_run
     from analogdp.analysis.aging import USUAL_TIMES
     from analogdp.reports.aging import aging_caption, aging_header, aging_rows
 
-    found = api.age(directory, after or USUAL_TIMES, reads=reads)
+    found = age_run(directory, after or USUAL_TIMES, reads=reads)
     typer.echo(aging_caption(found))
     table(aging_header(found), aging_rows(found))
     result = api.open_run(directory)

@@ -234,9 +234,9 @@ def test_a_card_by_name_takes_the_place_of_one_that_is_written_out():
 
 def test_changes_of_one_card_add_up(write):
     below = write("synapse: {model: crossbar, device: {card: idealized, write_noise: 3}}\n", "below.yaml")
-    above = write(f"extends: {below}\nsynapse: {{device: {{card: idealized, dw_min: 0.001}}}}\n")
+    above = write(f"extends: {below}\nsynapse: {{device: {{card: idealized, step: 0.001}}}}\n")
     parameters = load_scenario(above).synapse.device.parameters
-    assert (parameters.write_noise, parameters.dw_min) == (3, 0.001)
+    assert (parameters.write_noise, parameters.step) == (3, 0.001)
 
 
 def test_a_problem_is_placed_in_the_file_that_it_was_written_in(write):
