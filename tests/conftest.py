@@ -1,6 +1,7 @@
 """Shared fixtures: scenarios and networks from a few words."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 import torch
 
 from analogdp import registry
+from analogdp.cli import main
 from analogdp.data import Dataset
 from analogdp.network import Network, build
 from analogdp.scenario.data import DataSettings
 from analogdp.scenario.schema import Scenario
+from tests.commands import Ended
 
 
 class BlobsSettings(DataSettings):
@@ -99,3 +102,18 @@ def make_network(make_scenario: Callable[..., Scenario]) -> Callable[..., Networ
         return network
 
     return make
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """``command("export", run, ...)``: exit code, standard output and error of the command line."""
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["analogdp", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code
+        return Ended(code if isinstance(code, int) else 0, *capfd.readouterr())
+
+    return run

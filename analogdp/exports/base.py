@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, ValidationError
 
 from analogdp import registry
-from analogdp.errors import InputError, Problem, ScenarioError
+from analogdp.errors import AnalogdpWarning, InputError, Problem, ScenarioError
 from analogdp.files import atomic_folder, atomic_path, refuse_existing, write_text
 from analogdp.network import Network, build
 from analogdp.network.stacking import part_of
@@ -136,14 +137,19 @@ def export_network(
 
 
 def export_all(network: Network, scenario: Scenario, directory: Path) -> list[Path]:
-    """What a scenario's ``export`` lists, in the directory of its run; formats of cells are left out where there are none."""
-    forms = [exporter(settings) for settings in scenario.export]
-    return [
-        path
-        for form in forms
-        if form.lacks(network) is None
-        for path in export_network(network, scenario, form, directory / form.file_name, replace=True)
-    ]
+    """What a scenario's ``export`` lists, in the directory of its run; formats of cells are left out where there are none.
+
+    A format that turns out not to hold the trained network is left out with an :class:`AnalogdpWarning`: the run is worth more.
+    """
+    written: list[Path] = []
+    for form in map(exporter, scenario.export):
+        if form.lacks(network) is not None:
+            continue
+        try:
+            written += export_network(network, scenario, form, directory / form.file_name, replace=True)
+        except InputError as error:
+            warnings.warn(f"{form.file_name} was not written: {error}", AnalogdpWarning, stacklevel=2)
+    return written
 
 
 def one_chip(network: Network, scenario: Scenario, chip: int | None) -> Network:

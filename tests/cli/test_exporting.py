@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analogdp import registry
-from analogdp.cli import main
 from analogdp.errors import InputError
 from analogdp.exports import Exporter, OneChipSettings
 from analogdp.runs import RunDirectory, change_manifest
+from tests.commands import Command
 from tests.small_runs import small_run
-
-Command = Callable[..., tuple[int, str, str]]
 
 
 @registry.exporters.register("half_of_a_test")
@@ -52,21 +48,6 @@ def chips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ideal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_run(tmp_path_factory.mktemp("ideal"), (6, 4, 3), synapse="ideal", learning={"epochs": 1})
-
-
-@pytest.fixture
-def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """``command("export", run, ...)``: exit code, standard output and error."""
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["analogdp", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code
-        return (code if isinstance(code, int) else 0, *capfd.readouterr())
-
-    return run
 
 
 def changed(run: Path, folder: Path, **changes: Any) -> Path:

@@ -8,14 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 import analogdp
-from analogdp.cli import main
 from analogdp.runs import RunDirectory, change_manifest
 from analogdp.runs.checkpoints import checkpoint_files
+from tests.commands import Command
 
 TINY = """
 name: tiny
@@ -27,29 +26,7 @@ chips: 2
 """
 
 
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Ended]
 Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """``command("run", "x.yaml")``: what the command line answers."""
-
-    def run(*arguments: str | Path) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["analogdp", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main()
-        code = caught.value.code
-        return Ended(code if isinstance(code, int) else 0, *capfd.readouterr())
-
-    return run
 
 
 @pytest.fixture

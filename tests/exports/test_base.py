@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from analogdp.analysis.gradients import forward
-from analogdp.errors import InputError, Problem, ScenarioError
+from analogdp.errors import AnalogdpWarning, InputError, Problem, ScenarioError
 from analogdp.exports.base import (
     Exporter,
     OneChipSettings,
@@ -252,6 +252,15 @@ class TestCells:
         scenario = make_scenario((6, 4, 3), export=("hdf5",))
         assert export_all(make_network((6, 4, 3)), scenario, tmp_path) == []
         assert list(tmp_path.iterdir()) == []
+
+    def test_a_format_that_cannot_hold_the_trained_network_does_not_fail_the_run(
+        self, make_scenario, make_network, tmp_path
+    ):
+        scenario = make_scenario((6, 4, 3), export=({"format": "nir"}, "onnx"))
+        with pytest.warns(AnalogdpWarning, match=r"network\.nir was not written: .*activation"):
+            written = export_all(make_network((6, 4, 3)), scenario, tmp_path)
+        assert [path.name for path in written] == ["network.onnx"]
+        assert list(tmp_path.iterdir()) == written
 
 
 class TestExtra:
