@@ -263,7 +263,7 @@ class Scenario(Settings):
             Problem(f"{name}.{problem.path}", problem.message)
             for name, section in {**sections, **entries}.items()
             for problem in section.contradictions(self)
-        ]
+        ] + self._exported_twice()
         if problems:
             raise ProblemList(problems)
         # The model is frozen for its users; filling in dependent defaults is the last step of making it.
@@ -272,6 +272,16 @@ class Scenario(Settings):
         for name, own in lists.items():
             object.__setattr__(self, name, tuple(entry.resolved(self) for entry in own))
         return self
+
+    def _exported_twice(self) -> list[Problem]:
+        """Formats that are listed again, whose files would take the place of the first."""
+        formats = [own.format for own in self.export]
+        way_out = "a run keeps one of each; export others of the finished run with analogdp export"
+        return [
+            Problem(f"export.{place}.format", f"{name} is listed already; {way_out}")
+            for place, name in enumerate(formats)
+            if name in formats[:place]
+        ]
 
     def _misshapen(self) -> list[Problem]:
         """What keeps layers from having sizes, which other sections ask for."""

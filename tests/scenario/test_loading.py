@@ -109,6 +109,7 @@ def test_one_line_is_a_whole_scenario(write):
             "run.dtype: unknown value 'float16': did you mean 'float64'? Known: float32, float64",
         ),
         ("run: {device: gpu}", "run.device: 'gpu' is not allowed; one of auto, cpu, cuda"),
+        ("export: [hdf5, {format: hdf5}]", "export.1.format: hdf5 is listed already; a run keeps one of each"),
         ("export: [hdf6]", "export.0.format: unknown export format 'hdf6': did you mean 'hdf5'?"),
         ("mismatch: {offset: {std: 1 %, distribution: lognormal}}", "mismatch.offset.distribution: a lognormal spread"),
         ("dynamics: {integrator: rk4}\nnoise: {membrane: 1}", "dynamics.integrator: rk4 takes no noise"),
