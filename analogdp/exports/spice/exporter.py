@@ -250,9 +250,7 @@ class _Writer:
 
     def _readme(self) -> str:
         dialect, memristors = self._dialect, self._memristor is not None
-        checked = (
-            "" if dialect.name == "ngspice" else f" (made by the rules of {dialect.title}'s manual, and never run)"
-        )
+        checked = "" if dialect.name == "ngspice" else f" (by what is known of {dialect.title}'s syntax, and never run)"
         what, results, expected = DYADS if self._dyads else READINGS
         lines = [
             f"{what} of {self._scenario.name}, chip {self._network.chip_indices[0]}, for {dialect.title}{checked}",

@@ -22,7 +22,7 @@ class SpiceSettings(OneChipSettings):
     format: Literal["spice"] = "spice"
     dialect: Literal["ngspice", "ltspice", "xyce"] = Field(
         default="ngspice",
-        description="whose netlists; those of `ltspice` and `xyce` follow their manuals, and were not run",
+        description="whose netlists; those of `ltspice` and `xyce` were never run",
     )
     cells: Literal["resistors", "memristors"] = Field(
         default="resistors",

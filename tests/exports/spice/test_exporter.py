@@ -98,7 +98,7 @@ def test_a_convolution_s_array_is_read_once_for_every_window(tmp_path: Path) -> 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dialect", ["ngspice", "ltspice", "xyce"])
 class TestRulesOfAllSimulators:
-    """Facts from the manuals of ngspice, LTspice and Xyce; of these only ngspice is run here."""
+    """What is known of the syntax of ngspice, LTspice and Xyce, of which only ngspice is run here."""
 
     def test_instances_have_as_many_nodes_as_their_subcircuits_have_ports(
         self, kind: str, dialect: str, shared_folder: Path
