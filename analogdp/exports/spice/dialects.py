@@ -1,9 +1,10 @@
 """What circuit simulators write differently: expressions, parameters, and how results are asked for.
 
 Decks of ngspice (39) are run in the tests. Those of LTspice (XVII) and Xyce (7) follow what is commonly known of their syntax,
-were compared with no manual line by line, and were never run. What all three read alike is used wherever there is such a form: plain exponents instead of suffixes (``M`` is milli in SPICE, and ``F`` is no farad but femto), ``**`` for powers
-(``^`` is an exclusive or in LTspice and Xyce), ``params:`` before the parameters of subcircuits, ``*`` for comments, ``+`` for
-continued lines, names of small letters, digits and underscores (all three ignore case).
+were compared with no manual line by line, and were never run. What all three read alike is used wherever there is such a form:
+plain exponents instead of suffixes (``M`` is milli in SPICE, and ``F`` is no farad but femto), ``**`` for powers (``^`` is an
+exclusive or in LTspice and Xyce), ``params:`` before the parameters of subcircuits, ``*`` for comments, ``+`` for continued
+lines, names of small letters, digits and underscores (all three ignore case).
 """
 
 from __future__ import annotations
