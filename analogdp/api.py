@@ -16,9 +16,8 @@ from analogdp.data import Dataset
 from analogdp.data import load as load_data
 from analogdp.dynamics import Diverged
 from analogdp.errors import InputError, RunError, ScenarioError
-from analogdp.exports import export_all
+from analogdp.exports import export_all, exporter
 from analogdp.exports.base import one_chip
-from analogdp.exports.safetensors import SafetensorsSettings
 from analogdp.exports.torch_module import torch_module
 from analogdp.files import write_text
 from analogdp.learning.base import unprefixed
@@ -97,20 +96,23 @@ class Result:
         network.load_state_dict(unprefixed("network", checkpoint.tensors))
         return network
 
-    def to_torch(self, chip: int | None = None) -> torch.nn.Sequential:
+    def to_torch(self, chip: int | None = None, *, force: bool = False) -> torch.nn.Sequential:
         """The trained network as torch's own modules, which answer as it does without nudging, noise and converters.
 
         Effective weights, with batch normalisation folded into them, and mismatch of neurons. Inputs are ``(batch, ...)``.
 
         Args:
             chip: which one; None: the only one.
+            force: take the newest checkpoint of a run that is not finished, or diverged.
 
         Raises:
-            InputError: no such chip, or neurons whose free activity is no function of what comes from below.
+            InputError: no such chip, not a finished run, or neurons whose free activity is no function of what comes from below.
             RunError: there is no checkpoint yet.
         """
-        if problems := SafetensorsSettings(chip=chip).contradictions(self.scenario):
+        if problems := exporter("safetensors", chip=chip).settings.contradictions(self.scenario):
             raise ScenarioError(problems)
+        if not force:
+            self.refuse_unfinished("; force=True takes its newest checkpoint")
         return torch_module(one_chip(self.network, self.scenario, chip))
 
     @property

@@ -115,6 +115,12 @@ def test_an_export_has_the_files_name_when_it_is_complete_and_is_told(run: Path,
     assert [float(word) for word in paths[0].read_text().split()] == pytest.approx(weights, abs=0.051)
 
 
+@pytest.mark.parametrize("chip", ["a", -1, True, 1.5, 1])
+def test_a_torch_module_of_no_chip_is_refused(run: Path, chip: Any) -> None:
+    with pytest.raises(InputError, match="^chip: "):
+        analogdp.open_run(run).to_torch(chip)
+
+
 def test_a_result_and_a_section_will_do_in_place_of_a_directory_and_a_name(run: Path, tmp_path: Path) -> None:
     section = {"format": "text_of_a_test", "digits": 0}
     (path,) = analogdp.export(analogdp.open_run(run), section, tmp_path / "w.txt")
@@ -142,6 +148,13 @@ class TestARunThatDidNotFinish:
     def test_is_exported_by_force(self, copied: Path, tmp_path: Path, changes: dict[str, Any], said: str) -> None:
         change_manifest(RunDirectory(copied), **changes)
         assert analogdp.export(copied, "text_of_a_test", tmp_path / "w.txt", force=True)[0].is_file()
+
+    def test_becomes_a_torch_module_by_force_alone(self, copied: Path, changes: dict[str, Any], said: str) -> None:
+        change_manifest(RunDirectory(copied), **changes)
+        result = analogdp.open_run(copied)
+        with pytest.raises(InputError, match=said + r".*force=True"):
+            result.to_torch()
+        assert isinstance(result.to_torch(force=True), torch.nn.Sequential)
 
     def test_is_not_evaluated(self, copied: Path, changes: dict[str, Any], said: str) -> None:
         change_manifest(RunDirectory(copied), **changes)
