@@ -117,7 +117,7 @@ def test_an_export_has_the_files_name_when_it_is_complete_and_is_told(run: Path,
 
 @pytest.mark.parametrize("chip", ["a", -1, True, 1.5, 1])
 def test_a_torch_module_of_no_chip_is_refused(run: Path, chip: Any) -> None:
-    with pytest.raises(InputError, match="^chip: "):
+    with pytest.raises(InputError, match=r"^chip: "):
         analogdp.open_run(run).to_torch(chip)
 
 
