@@ -12,6 +12,7 @@ from torch import Tensor
 from analogdp import registry
 from analogdp.data import load as load_data
 from analogdp.dynamics import Continuous, ExponentialEuler, Simulation, converged, diverged
+from analogdp.dynamics.adaptive import DormandPrince
 from analogdp.dynamics.clocks import whole_steps
 from analogdp.dynamics.timed import TimedSettings
 from analogdp.errors import InputError, Problem
@@ -29,6 +30,9 @@ LONGEST = 200
 
 REST, RESOLVED = 1e-9, 20
 """Distance from its target of a neuron at rest, and how many times larger than rounding it is at least."""
+
+FOLLOWED = {torch.float32: 1e-6, torch.float64: 1e-9}
+"""Relative error of an integration that ends before the network is at rest."""
 
 TOLERANCES = {"reltol": 1e-6, "abstol": 1e-12, "vntol": 1e-9, "gmin": 1e-15, "chgtol": 1e-18}
 """Of a transient: to a nanovolt, where nudging makes differences of millivolts."""
@@ -161,9 +165,20 @@ def write_network(
 
 
 def settled_states(network: Network, shown: Presentation, every_layer: bool = False) -> dict[str, float]:
-    """The package's own states at the end of a presentation without noise, by the node of a deck that has the same."""
+    """The package's own states at the end of a presentation without noise, by the node of a deck that has the same.
+
+    Where it ends before the network is at rest, an integration of high order tells where that is.
+
+    Raises:
+        InputError: the states leave their bounds.
+    """
+    steps = whole_steps(shown.duration, _step(network))
     simulation = _simulation(network, shown)
-    simulation.advance(whole_steps(shown.duration, _step(network)))
+    if not _run(simulation, steps, steps):
+        error = FOLLOWED[network.dtype]
+        followed = Continuous(DormandPrince, shown.duration / steps, 1, tolerance=None, rtol=error, atol=error / 10)
+        simulation = _simulation(network, shown, followed)
+        _run(simulation, steps, steps)
     states: dict[str, float] = {}
     for number, (layer, own) in enumerate(zip(network.layers, simulation.state, strict=True), start=1):
         values = torch.cat((own, layer.neuron.upward(own).unsqueeze(0), layer.neuron.downward(own).unsqueeze(0)))
@@ -198,20 +213,30 @@ def _until_rest(network: Network, shown: Presentation) -> float:
     """Seconds until the package's own simulation is at rest."""
     simulation = _simulation(network, shown)
     slowest = max(float(torch.as_tensor(layer.tau).max()) for layer in network.layers)
-    rest = max(REST, RESOLVED * torch.finfo(network.dtype).eps)
+    _run(simulation, whole_steps(LONGEST * slowest, _step(network)), LOOKS_PER_TAU)
+    return _short(simulation.time)
+
+
+def _run(simulation: Simulation, steps: int, every: int) -> bool:
+    """Move on until the network is at rest, or by so many steps; whether it came to rest.
+
+    Raises:
+        InputError: the states leave their bounds.
+    """
+    rest = max(REST, RESOLVED * torch.finfo(simulation.network.dtype).eps)
     ends = [converged(rest), diverged()]
-    for _ in simulation.run(whole_steps(LONGEST * slowest, _step(network)), LOOKS_PER_TAU, ends):
+    for _ in simulation.run(steps, every, ends):
         pass
     if bool(ends[1](simulation)):
         raise InputError(
             "spice: the network does not settle, its states leave their bounds; use a smaller beta, or beta: 0"
         )
-    return _short(simulation.time)
+    return bool(ends[0](simulation))
 
 
-def _simulation(network: Network, shown: Presentation) -> Simulation:
-    """The package's own, without noise, at the beginning of a presentation."""
-    simulation = Simulation(network, Continuous(ExponentialEuler, _step(network), 1, tolerance=None))
+def _simulation(network: Network, shown: Presentation, clock: Continuous | None = None) -> Simulation:
+    """The package's own, without noise, at the beginning of a presentation; in exponential Euler's steps unless told."""
+    simulation = Simulation(network, clock or Continuous(ExponentialEuler, _step(network), 1, tolerance=None))
     inputs, target = (each.to(network.device, network.dtype).view(1, 1, -1) for each in (shown.inputs, shown.target))
     simulation.present(inputs, target if shown.beta else None, shown.beta)
     return simulation

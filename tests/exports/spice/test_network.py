@@ -51,6 +51,7 @@ NEURONS: dict[str, dict[str, Any]] = {
         "neuron": {"model": "dp_transposed", "alpha": 0.4, "activation": "leaky_relu"},
         "mismatch": {"tau": 0.2, "gain": 0.1, "offset": 0.05, "push": 0.05, "pull": 0.05, "mixing": 0.05},
     },
+    "taus": {"neuron": {"model": "dp_transposed"}, "mismatch": {"tau": {"compartments": 0.2}}},
     "random feedback": {"neuron": {"model": "dp", "activation": "hard_sigmoid", "beta": 0.2}, "feedback": "random"},
     "wires": {
         "synapse": {
@@ -154,6 +155,20 @@ def test_free_networks_rest_where_inference_leaves_them(make_scenario: MakeScena
     found, wanted = waves(tmp_path / RESULTS), settled_states(network, shown, True)
     assert {name: found[f"v({name})"][-1] for name in wanted} == pytest.approx(wanted, abs=1e-6)
     assert "label" not in (tmp_path / "network.cir").read_text()
+
+
+@needs_ngspice
+@pytest.mark.parametrize("case", ["dp", "taus"])
+def test_states_are_expected_where_they_are_when_a_presentation_ends_before_rest(
+    make_scenario: MakeScenario, case: str, tmp_path: Path
+) -> None:
+    scenario = crossbars(make_scenario, **NEURONS[case])
+    network = trained(scenario)
+    shown = presentation(network, scenario, 1, duration=2.013e-6)
+    write_deck(network, scenario, shown, tmp_path / "network.cir")
+    run(tmp_path / "network.cir")
+    found, wanted = waves(tmp_path / RESULTS), settled_states(network, shown, True)
+    assert {name: found[f"v({name})"][-1] for name in wanted} == pytest.approx(wanted, rel=0, abs=1e-4)
 
 
 @needs_ngspice
