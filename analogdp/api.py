@@ -68,6 +68,7 @@ class Result:
         self.directory = run.path
         self.scenario = scenario
         self.manifest: Manifest = read_manifest(run)
+        self._update: int | None = None
         if network is not None:
             self.network = network
 
@@ -94,6 +95,7 @@ class Result:
         if checkpoint is None:
             raise RunError(f"{self.directory} has no checkpoint yet; go on with: analogdp resume {self.directory}")
         network.load_state_dict(unprefixed("network", checkpoint.tensors))
+        self._update = checkpoint.update
         return network
 
     def to_torch(self, chip: int | None = None, *, force: bool = False) -> torch.nn.Sequential:
@@ -182,6 +184,28 @@ class Result:
             InputError: the file is damaged.
         """
         return Aging.read(self._run.aging)
+
+    @property
+    def unfinished(self) -> dict[str, Any] | None:
+        """What ``network`` is of a run that diverged, or has not come to its end; None of a finished one.
+
+        The run's ``directory``, ``status`` and ``reason``, the ``update`` and ``epoch`` after which the newest checkpoint was
+        written, and how many ``epochs`` the scenario has.
+
+        Raises:
+            RunError: there is no good checkpoint.
+        """
+        if self.manifest.status == "finished" and self.manifest.concluded:
+            return None
+        self.network  # noqa: B018 - whose checkpoint tells the update
+        epochs = [row["epoch"] for row in self.metrics if self._update is not None and row["update"] <= self._update]
+        facts = {"directory": str(self.directory), "status": self.status, "reason": self.manifest.reason}
+        return {
+            **facts,
+            "update": self._update,
+            "epoch": max(epochs, default=0),
+            "epochs": self.scenario.learning.epochs,
+        }
 
     def refuse_unfinished(self, way_out: str = "") -> None:
         """Nothing for a finished run.

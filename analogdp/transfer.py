@@ -74,7 +74,8 @@ def export(
         run: a finished run, or its directory.
         kind: the name of a format, see ``analogdp models``; or a section with its options, as in a scenario's ``export``.
         out: the file or folder, which must not exist.
-        force: export what is there of a run that is not finished, or diverged: its newest checkpoint.
+        force: export what is there of a run that is not finished, or diverged: its newest checkpoint. A sidecar ``<out>.json``
+            says so under ``run``.
         options: of the format.
 
     Returns:
@@ -90,7 +91,9 @@ def export(
     result = _opened(run)
     if not force:
         result.refuse_unfinished("; --force (force=True) exports its newest checkpoint")
-    return export_network(result.network, result.scenario, form, path)
+    network, unfinished = result.network, result.unfinished
+    about = None if unfinished is None else {"run": unfinished}
+    return export_network(network, result.scenario, form, path, about=about)
 
 
 def evaluate(run: Result | Path | str) -> tuple[Score, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from analogdp.errors import InputError, RunError, ScenarioError
 from analogdp.exports import Exporter, OneChipSettings
 from analogdp.imports import Measured, read_measured
 from analogdp.runs import RunDirectory, change_manifest
-from analogdp.runs.checkpoints import checkpoint_files
+from analogdp.runs.checkpoints import checkpoint_files, load_newest
 from analogdp.scenario import Scenario
 from analogdp.scenario.schema import ExportSettings
 from analogdp.streams import Stream
@@ -121,6 +122,11 @@ def test_a_torch_module_of_no_chip_is_refused(run: Path, chip: Any) -> None:
         analogdp.open_run(run).to_torch(chip)
 
 
+def test_force_changes_nothing_of_a_finished_run(run: Path, tmp_path: Path) -> None:
+    assert analogdp.export(run, "text_of_a_test", tmp_path / "w.txt", force=True) == [tmp_path / "w.txt"]
+    assert analogdp.open_run(run).unfinished is None
+
+
 def test_a_result_and_a_section_will_do_in_place_of_a_directory_and_a_name(run: Path, tmp_path: Path) -> None:
     section = {"format": "text_of_a_test", "digits": 0}
     (path,) = analogdp.export(analogdp.open_run(run), section, tmp_path / "w.txt")
@@ -148,6 +154,19 @@ class TestARunThatDidNotFinish:
     def test_is_exported_by_force(self, copied: Path, tmp_path: Path, changes: dict[str, Any], said: str) -> None:
         change_manifest(RunDirectory(copied), **changes)
         assert analogdp.export(copied, "text_of_a_test", tmp_path / "w.txt", force=True)[0].is_file()
+
+    @pytest.mark.parametrize("kind", ["text_of_a_test", "hdf5", "csv"])
+    def test_is_said_beside_what_was_exported_by_force(
+        self, copied: Path, tmp_path: Path, kind: str, changes: dict[str, Any], said: str
+    ) -> None:
+        newest = load_newest(RunDirectory(copied).checkpoints, print)
+        assert newest is not None
+        change_manifest(RunDirectory(copied), **changes)
+        _, beside = analogdp.export(copied, kind, tmp_path / "out", force=True)
+        assert beside == tmp_path / "out.json"
+        told = json.loads(beside.read_text())["run"]
+        status = analogdp.open_run(copied).status
+        assert (told["status"], told["update"], told["epoch"], told["epochs"]) == (status, newest.update, 1, 1)
 
     def test_becomes_a_torch_module_by_force_alone(self, copied: Path, changes: dict[str, Any], said: str) -> None:
         change_manifest(RunDirectory(copied), **changes)

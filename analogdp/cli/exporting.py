@@ -24,10 +24,14 @@ def export(
     data_dir: DataDirectory = None,
 ) -> None:
     """Write the trained network of a run in a format that others read."""
+    from analogdp.api import open_run
     from analogdp.scenario.loading import parse_settings
     from analogdp.transfer import export as write
 
     use_data(data_dir)
-    options = parse_settings(settings or ())
-    for path in write(directory, {**options, "format": kind}, out, force=force):
-        typer.echo(f"exported: {path}")
+    options, run = parse_settings(settings or ()), open_run(directory)
+    paths, told = write(run, {**options, "format": kind}, out, force=force), ""
+    if found := run.unfinished:
+        told = " (checkpoint of update {update}, epoch {epoch} of {epochs}; the run: {status})".format_map(found)
+    for path in paths:
+        typer.echo(f"exported: {path}{told}")

@@ -103,7 +103,12 @@ def exporter(kind: str | Mapping[str, Any] | ExportSettings, **options: Any) -> 
 
 
 def export_network(
-    network: Network, scenario: Scenario, form: Exporter, path: Path, replace: bool = False
+    network: Network,
+    scenario: Scenario,
+    form: Exporter,
+    path: Path,
+    replace: bool = False,
+    about: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Write a network in a format: a file or folder that appears under its name when it is complete.
 
@@ -113,6 +118,7 @@ def export_network(
         form: how.
         path: the file or folder, whose parent exists.
         replace: whether one that is there gives way.
+        about: what else its sidecar says, so that it has one.
 
     Returns:
         What was written: ``path``, and its sidecar if it has one.
@@ -125,6 +131,8 @@ def export_network(
     if (reason := form.lacks(network)) is not None:
         raise InputError(f"{path}: {reason}")
     beside = form.sidecar(network, scenario)
+    if about is not None:
+        beside = {**(beside or {}), **about}
     paths = [path] if beside is None else [path, path.with_name(path.name + SIDECAR)]
     if not replace:
         for each in paths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -162,8 +163,13 @@ def test_a_run_that_did_not_finish_is_refused_unless_by_force(
     assert said in err
     assert "--force" in err
     assert not out.exists()
-    assert command("export", copy, "--format", "hdf5", "--out", out, "--force")[0] == 0
+    code, told, _ = command("export", copy, "--format", "hdf5", "--out", out, "--force")
+    assert code == 0
     assert out.is_file()
+    status = "diverged" if changes["status"] == "diverged" else "interrupted"
+    assert re.match(
+        rf"exported: {re.escape(str(out))} \(checkpoint of update \d+, epoch 1 of 1; the run: {status}\)\n", told
+    )
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, command: Command) -> None:
