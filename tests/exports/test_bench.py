@@ -66,6 +66,31 @@ def test_converters_are_those_of_the_crossbar_line_by_line(export: Export) -> No
     np.testing.assert_array_equal(alone["dac"]["forward"].gain, forward.gain[1:])
 
 
+def test_a_column_of_tiles_has_an_adc_for_each_bit_line_of_every_tile(export: Export) -> None:
+    found = read_conductances(export(tile="3x6", adc={"bits": 9})[0])[0]
+    assert found.grid == (3, 1)
+    assert (found.converters["adc"]["forward"].gain.shape, found.converters["adc"]["backward"].gain.shape) == (
+        (1, 3 * 6),
+        (1, 8),
+    )
+
+
+def test_calibrated_ranges_are_those_of_their_directions(
+    tmp_path: Path, make_network: Callable[..., Network], make_scenario: Callable[..., Scenario]
+) -> None:
+    calibrated = {"bits": 6, "range": "calibrated"}
+    sections = {"synapse": {"model": "crossbar", "device": "reram_sb", "dac": calibrated}}
+    network, scenario = make_network((8, 6, 4), **sections), make_scenario((8, 6, 4), **sections)
+    crossbar = network.synapses[0]
+    dac = crossbar.reader.dac
+    assert dac is not None
+    for direction, limit in enumerate((0.75, 2.5)):
+        dac.limits[direction].fill_(limit)
+    path = export_network(network, scenario, exporter("hdf5"), tmp_path / "c.h5")[0]
+    found = read_conductances(path)[0].converters["dac"]
+    assert (found["forward"].limit.tolist(), found["backward"].limit.tolist()) == ([0.75], [2.5])
+
+
 def test_expected_drift_is_read_back_where_cells_age_and_absent_elsewhere(export: Export) -> None:
     drift = read_conductances(export(device="pcm_joshi")[0])[0].drift
     assert drift is not None

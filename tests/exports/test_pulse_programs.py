@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from analogdp.devices import load_card
+from analogdp.devices import DeviceCard, load_card
 from analogdp.errors import InputError
 from analogdp.exports import export_network, exporter, read_conductances, read_pulse_programs
 from analogdp.exports.nominal import STREAM, nominal_device
@@ -114,6 +114,18 @@ def test_coarse_cells_get_a_second_run_back_that_brings_more_of_them_within_the_
     lists = found.of(targets)
     assert lists["program_runs"].max() == 2
     assert found.largest_error < tolerance(card)
+
+
+@pytest.mark.parametrize(("model", "steps"), [("constant", {}), ("linear", {"slope_up": 0.3, "slope_down": 0.3})])
+def test_a_program_misses_by_half_of_the_largest_step_at_most(model: str, steps: dict[str, float]) -> None:
+    about = {"name": "cell", "material": "HfO2", "source": "made up", "model": model, "low": 1e-6, "high": 21e-6}
+    card = DeviceCard.model_validate({**about, "parameters": {"step": 0.01, **steps}})
+    found = programs_of(card, tolerance(card))
+    largest = np.diff(found.conductance).max()
+    assert found.largest_error == pytest.approx(largest / 2, rel=1e-9)
+    if model == "constant":
+        # A hundredth of the middle of the range at -1 to 1 is a step of 0.1 uS.
+        assert found.largest_error == pytest.approx(0.05e-6, rel=1e-9)
 
 
 def test_programs_are_listed_in_the_order_of_issue_and_cells_at_their_targets_get_none() -> None:

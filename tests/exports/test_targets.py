@@ -80,6 +80,21 @@ def test_one_cell_of_a_one_sided_pair_stands_at_the_low_end(cells: Callable[...,
     np.testing.assert_allclose(np.minimum(found["plus_target"], found["minus_target"]), made.facts.low)
 
 
+def test_a_reference_beyond_the_range_is_to_be_at_its_end(cells: Callable[..., Cells]) -> None:
+    made = cells("reference")
+    crossbar = made.crossbar
+    assert crossbar is not None
+    assert made.targets is not None
+    table = crossbar.conductances()
+    span = table.high - table.low
+    table.minus.fill_(table.high + 0.1 * span)
+    table.plus.fill_(table.high - 0.2 * span)
+    plus, minus = made.targets.of_cells(table)[0][0]
+    torch.testing.assert_close(minus, torch.full_like(minus, table.high))
+    # The weight that the pair holds is kept: it is 0.3 of the range below the reference.
+    torch.testing.assert_close(plus, torch.full_like(plus, table.high - 0.3 * span))
+
+
 @pytest.mark.parametrize("kind", ["units", "digits"])
 def test_devices_of_a_cell_conduct_its_target_together(kind: str, cells: Callable[..., Cells]) -> None:
     made = cells(kind)

@@ -142,6 +142,16 @@ def test_each_cell_of_a_pair_may_have_a_state_of_its_own(folder: Path) -> None:
     assert (found.plus_state[0, 0], found.minus_state[0, 0]) == (0, 2)
 
 
+def test_states_are_counted_in_cells_of_both_polarities(folder: Path) -> None:
+    text = (folder / TABLE).read_text().splitlines()
+    text[0] += ",plus_state,minus_state"
+    text[1:] = [f"{line},ok,{state}" for line, state in zip(text[1:], ["stuck", "missing"] + ["ok"] * 4, strict=True)]
+    (folder / TABLE).write_text("\n".join(text))
+    found = read_measured(folder)[0]
+    assert (found.count(1), found.count(2)) == (1, 1)
+    assert "1 stuck and 1 missing cells" in repr(read_measured(folder))
+
+
 def test_single_devices_of_a_unit_are_passed_over(folder: Path) -> None:
     text = (folder / TABLE).read_text().splitlines()
     text = [f"{text[0]},plus_0 [S],plus_1 [S]", *(f"{line},1,2" for line in text[1:])]

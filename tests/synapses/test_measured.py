@@ -63,6 +63,20 @@ def test_conductances_far_out_of_range_are_held_to_the_last_bit(pair: str) -> No
     torch.testing.assert_close(synapse.weights, synapse.mapping.scale * (plus - minus), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("pair", PAIRS)
+def test_each_device_of_a_cell_holds_what_was_measured_of_that_cell(pair: str) -> None:
+    synapse = crossbar(pair=pair, unit={"devices": 2})
+    plus, minus = cells(synapse)
+    plus[:, 2, 1] *= 1.5
+    hold(synapse, plus, minus)
+    table = synapse.conductances()
+    assert table.units is not None
+    for number, wanted in enumerate((plus, minus)[: table.units.shape[1]]):
+        for device in range(2):
+            assert torch.equal(table.units[:, number, device], wanted)
+    torch.testing.assert_close(synapse.weights, synapse.mapping.scale * (plus - minus), rtol=1e-12, atol=1e-12)
+
+
 def test_both_polarities_of_a_pair_against_fixed_cells_are_held() -> None:
     synapse = crossbar(pair="reference")
     plus, minus = cells(synapse)

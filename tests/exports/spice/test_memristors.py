@@ -72,10 +72,16 @@ def test_the_hysteresis_loop_is_the_package_s(
 
 
 @needs_ngspice
-@pytest.mark.parametrize("card", ["vteam_example", "yakopcic_example", "ion_drift_tio2"])
+@pytest.mark.parametrize(
+    ("card", "overrides"),
+    [("vteam_example", {}), ("vteam_example", {"x_on": 1e-9}), ("yakopcic_example", {}), ("ion_drift_tio2", {})],
+    ids=str,
+)
 @pytest.mark.parametrize("count", [1, -1])
-def test_a_write_pulse_changes_a_cell_as_the_package_says(card: str, count: int, tmp_path: Path) -> None:
-    device = device_of(card, rate_spread=0.3, bound_spread=0.01)
+def test_a_write_pulse_changes_a_cell_as_the_package_says(
+    card: str, overrides: dict[str, Any], count: int, tmp_path: Path
+) -> None:
+    device = device_of(card, rate_spread=0.3, bound_spread=0.01, **overrides)
     cells = device.sample((1,), Stream(5, "cell", (0,), dtype=torch.float64))
     cell = {name: float(values[0, 0]) for name, values in Memristor(device, card).parameters(cells).items()}
     assert {"state", "lower", "upper", "rate"} <= set(cell)
@@ -88,6 +94,14 @@ def test_a_write_pulse_changes_a_cell_as_the_package_says(card: str, count: int,
     wanted = float(Memristor(device, card).parameters(cells)["state"][0, 0])
     assert abs(wanted - cell["state"]) > 1e-4
     assert found["x"][-1] - cell["state"] == pytest.approx(wanted - cell["state"], rel=3e-3)
+
+
+def test_a_state_is_written_as_the_share_of_a_range_that_does_not_begin_at_0() -> None:
+    device = device_of("vteam_example", x_on=1e-9)
+    cells = device.sample((1,), Stream(5, "cell", (0,), dtype=torch.float64))
+    cells.variables["state"].fill_(device.lowest + 0.3 * (device.highest - device.lowest))
+    assert device.lowest == 1e-9
+    assert float(Memristor(device, "card").parameters(cells)["state"]) == pytest.approx(0.3, rel=1e-12)
 
 
 @pytest.mark.parametrize("card", ["reram_sb", "stanford_pku_hfox"])
