@@ -18,6 +18,7 @@ from analogdp.errors import AnalogdpWarning, InputError, Problem, ScenarioError
 from analogdp.files import atomic_folder, atomic_path, refuse_existing, write_text
 from analogdp.network import Network, build
 from analogdp.network.stacking import part_of
+from analogdp.registry import suggestion
 from analogdp.scenario.schema import ExportSettings, Scenario
 from analogdp.scenario.settings import OneOf
 from analogdp.synapses import ConductanceTable, CrossbarSettings
@@ -85,8 +86,10 @@ def exporter(kind: str | Mapping[str, Any] | ExportSettings, **options: Any) -> 
     """The exporter of a format with its options.
 
     Raises:
-        ScenarioError: an unknown format or option, or a value out of range.
+        InputError: an unknown format or option, or a value out of range.
     """
+    if not isinstance(kind, str | Mapping | ExportSettings):
+        raise InputError(f"{kind!r} is no export format; {suggestion('', registry.exporters.names())}")
     section: Any = {"format": kind, **options}
     if not isinstance(kind, str):
         section = kind if isinstance(kind, ExportSettings) else {**kind, **options}

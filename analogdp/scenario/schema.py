@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from analogdp import registry
 from analogdp.errors import Problem
@@ -187,9 +187,14 @@ class LearningSettings(Settings):
 
 
 class ExportSettings(Settings):
-    """What every export format's section has."""
+    """What every export format's section has. Of losses, if it has them, a word alone stands for a list of one."""
 
     format: str
+
+    @field_validator("lossy", mode="before", check_fields=False)
+    @classmethod
+    def _list_of_one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
 
 def _by_name(name: str) -> Any:

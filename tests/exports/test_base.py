@@ -156,6 +156,9 @@ class TestOptions:
         settings = exporter("brian2", chip=3).settings
         assert exporter(settings).settings is settings
 
+    def test_one_loss_need_be_no_list(self):
+        assert exporter("crosssim", lossy="wires").settings == exporter("crosssim", lossy=["wires"]).settings
+
     @pytest.mark.parametrize(
         ("kind", "options", "said"),
         [
@@ -164,6 +167,10 @@ class TestOptions:
             ("brian2", {"samples": 0}, "samples.*allowed"),
             ("brian2", {"chip": -1}, "chip.*allowed"),
             ("brian2", {"samples": "7"}, "samples"),
+            (None, {}, "None is no export format; Known: aihwkit, "),
+            (5, {}, "5 is no export format"),
+            ("crosssim", {"lossy": "wire"}, "lossy.*did you mean 'wires'"),
+            ("crosssim", {"lossy": 3}, "lossy: expected a list"),
         ],
     )
     def test_unknown_formats_and_options_are_refused_by_name(self, kind, options, said):
