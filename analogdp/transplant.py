@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
-import warnings
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -22,7 +20,7 @@ from analogdp import api, registry
 from analogdp.data import Dataset
 from analogdp.data import load as load_data
 from analogdp.dynamics import Simulation
-from analogdp.errors import AnalogdpWarning, InputError, ScenarioError
+from analogdp.errors import InputError, ScenarioError
 from analogdp.exports.base import one_chip
 from analogdp.exports.inference import Term, inference_stages, why_no_forward_pass
 from analogdp.exports.torch_module import module_of
@@ -32,6 +30,7 @@ from analogdp.imports.torch_models import read_model
 from analogdp.learning.evaluation import evaluate
 from analogdp.network import Network, build
 from analogdp.network.initial_weights import InitialWeights, initial_weights
+from analogdp.nn.misfits import LayerErrors, layer_errors, warn_of_misfits
 from analogdp.runs import Observer
 from analogdp.runs.origin import with_weights
 from analogdp.scenario import Scenario, load_scenario
@@ -41,34 +40,15 @@ from analogdp.scenario.weights import SUFFIX, match, weight_shape
 from analogdp.scenario.yaml import parse_yaml
 from analogdp.streams import Stream
 from analogdp.synapses import Crossbar
-from analogdp.synapses.base import Synapse
 
 OPTION = "from_torch"
 USUAL = "quickstart"
 """The shipped scenario that says what a torch model does not, where the user names none."""
 
+_WAY_OUT = "from_torch(..., **{{'synapse.weight_range': {}}})"
+
 _AT_ONCE = 1024
 """Samples that the torch model is shown together."""
-
-
-class LayerErrors(NamedTuple):
-    """What became of one layer's weights, over all chips.
-
-    Attributes:
-        layer: its number, 1 for the lowest.
-        wanted: the lowest and the highest weight that was wanted.
-        range: of the weights that cells can hold; None where weights are numbers.
-        clipped: share of the wanted weights that lie beyond it.
-        weight_range: smallest ``synapse.weight_range`` that holds all; None where weights are numbers.
-        rms: root of the mean square of what is read less what was wanted, within the range: errors of programming, and wires.
-    """
-
-    layer: int
-    wanted: tuple[float, float]
-    range: tuple[float, float] | None
-    clipped: float
-    weight_range: float | None
-    rms: float
 
 
 @dataclass(frozen=True)
@@ -105,7 +85,12 @@ class Imported:
     def errors(self) -> list[LayerErrors]:
         """What became of the weights of every layer, the lowest first."""
         layers = enumerate(zip(self.network.synapses, self._wanted, strict=True), start=1)
-        return [_errors(number, synapse, own.weights) for number, (synapse, own) in layers]
+        return [
+            layer_errors(
+                number, own.weights, synapse.weights, synapse.mapping if isinstance(synapse, Crossbar) else None
+            )
+            for number, (synapse, own) in layers
+        ]
 
     def evaluate(self, data: Dataset | None = None) -> Comparison:
         """Test the network as it is now, with all its noise, beside the torch model.
@@ -170,13 +155,14 @@ def from_torch(
         ScenarioError: settings that do not go together, or with the model.
 
     Warns:
-        AnalogdpWarning: weights lie beyond the range of the cells.
+        AnalogdpWarning: weights lie beyond the range of the cells; or the errors of what cells hold are, in the root of the mean
+            square, above half of the weights.
     """
     given = model if isinstance(model, nn.Module) else _state_dict(model)
     base = _base(scenario, given)
     asked = deepcopy(changes)
     imported = _of_model(given, base, asked) if isinstance(given, nn.Module) else _of_tensors(given, base, asked)
-    _warn_of_clipping(imported)
+    warn_of_misfits(imported.errors, _WAY_OUT, stacklevel=2)
     return imported
 
 
@@ -296,39 +282,3 @@ def _rebuilt(network: Network, scenario: Scenario, weights: tuple[InitialWeights
         terms = (Term(ones, ones, torch.zeros_like(ones)),)
         stages.append(replace(stage, weights=own.weights.to(dtype), bias=bias, gain=None, shift=None, terms=terms))
     return module_of(stages)
-
-
-def _errors(number: int, synapse: Synapse, wanted: Tensor) -> LayerErrors:
-    held = synapse.weights.detach().to("cpu", torch.float64)
-    ends = float(wanted.min()), float(wanted.max())
-    if not isinstance(synapse, Crossbar):
-        return LayerErrors(number, ends, None, 0.0, None, float((held - wanted).square().mean().sqrt()))
-    lowest, highest = synapse.mapping.lowest, synapse.mapping.highest
-    # Weights at the very ends are held, whatever the precision that the scenario computes with.
-    slack = 1e-6 * (highest - lowest)
-    clipped = ((wanted < lowest - slack) | (wanted > highest + slack)).double().mean()
-    rms = (held - wanted.clamp(lowest, highest)).square().mean().sqrt()
-    wide = synapse.settings.full_scale(synapse.inputs) * max(ends[0] / lowest, ends[1] / highest)
-    return LayerErrors(number, ends, (lowest, highest), float(clipped), wide, float(rms))
-
-
-def _warn_of_clipping(imported: Imported) -> None:
-    errors = imported.errors
-    listed = [
-        f"layer {own.layer}: {own.clipped:.2%} of the weights, from {own.wanted[0]:.3g} to {own.wanted[1]:.3g}, lie beyond "
-        f"the range of its cells, {own.range[0]:.3g} to {own.range[1]:.3g}"
-        for own in errors
-        if own.clipped > 0 and own.range is not None
-    ]
-    if not listed:
-        return
-    wide = _rounded_up(max(own.weight_range or 0.0 for own in errors))
-    way_out = f"they are clipped. from_torch(..., **{{'synapse.weight_range': {wide:g}}}) holds all, with larger steps and noise"
-    warnings.warn(f"{'; '.join(listed)}; {way_out}", AnalogdpWarning, stacklevel=3)
-
-
-def _rounded_up(value: float) -> float:
-    """The next number of two digits, but for rounding."""
-    value *= 1 - 1e-9
-    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
-    return math.ceil(value / unit) * unit

@@ -108,14 +108,21 @@ def test_errors_tell_what_clipping_and_programming_did():
     assert second.weight_range == pytest.approx(1)
     assert second.wanted == pytest.approx((-1, 1))
     assert second.rms < 1e-6
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    # Of ramps from -1 to 1, half of which is clipped to 0.5.
+    assert second.rms_wanted == pytest.approx((1 / 6) ** 0.5, rel=0.01)
+    with pytest.warns(
+        AnalogdpWarning, match=r"^layer 1: the rms error of what its cells hold, .* is above half"
+    ) as caught:
         rough = adp.from_torch(model, on_cells("reram_sb", 6.0))
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
     held = rough.network.synapses[0].weights[0].double()
     assert rough.errors[0].rms == pytest.approx((held - rough._wanted[0].weights).square().mean().sqrt().item())
     assert rough.errors[0].rms > 0.05
+    assert rough.errors[0].rms_wanted == pytest.approx(rough._wanted[0].weights.square().mean().sqrt().item())
 
 
+@pytest.mark.filterwarnings("ignore:layer 1.*above half:analogdp.errors.AnalogdpWarning")
 def test_training_goes_on_in_place_and_resumes_bit_by_bit_without_the_users_file(tmp_path):
     class Stop(Observer):
         def advanced(self, progress):

@@ -1,7 +1,8 @@
 """What a layer on a crossbar reads: fresh cells at every step of training, and those of one chip once it is programmed.
 
 Backpropagation goes straight through all that cells and converters do: gradients are those of the exact product with the
-weights that the cells show, and a weight's is that of its cell, but 0 beyond the range that cells can hold.
+weights that the cells show, and a weight's is that of its cell, but 0 where it would lead a weight further out of the range
+that cells can hold.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class OnCrossbar(nn.Module):
         settings: of the crossbar; what it says about writing and refreshing counts for nothing here.
         seed, name: what all draws are functions of. Layers of one model need different names or seeds.
         draws: how many reads with random numbers there were; a buffer, so that a resumed training goes on with the next.
+        mapping: between weights and conductances, with the range of the weights that cells can hold.
         crossbar: the programmed cells, or None before :meth:`program`.
     """
 
@@ -61,7 +63,7 @@ class OnCrossbar(nn.Module):
         self.settings = settings = crossbar_settings(synapse)
         assert settings.pair is not None
         full_scale, unit = settings.full_scale(self.fan_in), settings.unit
-        self._mapping = CellMapping.of(settings.device.device(), settings.pair, full_scale, unit.shares, unit.levels)
+        self.mapping = CellMapping.of(settings.device.device(), settings.pair, full_scale, unit.shares, unit.levels)
         self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
         self.register_module("crossbar", None)
 
@@ -73,7 +75,7 @@ class OnCrossbar(nn.Module):
     @property
     def clipped(self) -> Tensor:
         """The weights within the range of the cells, ``(out, fan_in)``."""
-        return self.weight.flatten(1).clamp(self._mapping.lowest, self._mapping.highest)
+        return self._shown(self.weight.detach().flatten(1).clamp(self.mapping.lowest, self.mapping.highest))
 
     @property
     def ideal(self) -> bool:
@@ -113,18 +115,16 @@ class OnCrossbar(nn.Module):
         In training the cells are those of another chip for each read, programmed with the present weights, and converters
         with calibrated ranges are fitted to these very inputs. The number of the read is looked up on the host.
         """
-        clipped = self.clipped
         if self.ideal:
-            return linear(rows, clipped)
+            return linear(rows, self.clipped)
         self.draws += 1
         stream = self._stream("training" if self.training else "reading").at(int(self.draws))
-        if not self.training:
-            assert self.crossbar is not None
-            return _seen(self.crossbar, self.crossbar.weights[0], rows, stream)
         with torch.no_grad():
-            crossbar = self._cells(stream)
-            _calibrate(crossbar, rows)
-        return _seen(crossbar, clipped + (crossbar.weights[0] - clipped).detach(), rows, stream)
+            crossbar = self.crossbar
+            if self.training or crossbar is None:
+                crossbar = self._cells(stream)
+                _calibrate(crossbar, rows)
+        return _seen(crossbar, self._shown(crossbar.weights[0]), rows, stream)
 
     def extra_repr(self) -> str:
         state = "ideal" if self.crossbar is None else "programmed"
@@ -132,6 +132,12 @@ class OnCrossbar(nn.Module):
 
     def _stream(self, name: str, chip: int = 0) -> Stream:
         return Stream(self.seed, f"nn/{self.name}/{name}", (chip,), self.weight.device, self.weight.dtype)
+
+    def _shown(self, weights: Tensor) -> Tensor:
+        """What stands for the layer's weights, ``(out, fan_in)``, with their gradients."""
+        ends = self.mapping.lowest, self.mapping.highest
+        shown: Tensor = _StandIn.apply(self.weight.flatten(1), weights, *ends)  # type: ignore[no-untyped-call]
+        return shown
 
     def _cells(self, stream: Stream) -> Crossbar:
         return Crossbar(self.settings, self.weight.detach().flatten(1).unsqueeze(0), stream.child("cells"))
@@ -153,6 +159,25 @@ class OnCrossbar(nn.Module):
         elif not programmed:
             self.crossbar = None
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class _StandIn(torch.autograd.Function):
+    """Other numbers in the place of weights, which take their gradients but those that lead further out of a range."""
+
+    @staticmethod
+    def forward(weights: Tensor, shown: Tensor, lowest: float, highest: float) -> Tensor:
+        return shown.view_as(shown)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, float, float], output: Tensor) -> None:
+        weights, _, ctx.lowest, ctx.highest = inputs
+        ctx.save_for_backward(weights)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (weights,) = ctx.saved_tensors
+        outwards = torch.where(gradient < 0, weights > ctx.highest, weights < ctx.lowest)
+        return gradient.masked_fill(outwards, 0.0), None, None, None
 
 
 def _calibrate(crossbar: Crossbar, rows: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -9,7 +10,10 @@ from torch import Tensor, nn
 
 from analogdp.errors import InputError
 from analogdp.nn.cells import OnCrossbar, SynapseLike
+from analogdp.nn.misfits import layer_errors, warn_of_misfits
 from analogdp.nn.modules import CrossbarConv2d, CrossbarLinear
+
+_WAY_OUT = "convert(model, {{'weight_range': {}, ...}})"
 
 
 def convert(model: nn.Module, synapse: SynapseLike = None, seed: int = 0) -> nn.Module:
@@ -29,8 +33,11 @@ def convert(model: nn.Module, synapse: SynapseLike = None, seed: int = 0) -> nn.
     Raises:
         InputError: there are no such layers, or a convolution has groups, or padding that is not a number of zeros.
         ScenarioError: the section has problems.
+
+    Warns:
+        AnalogdpWarning: weights lie beyond the range of the cells.
     """
-    replaced: dict[nn.Module, nn.Module] = {}
+    replaced: dict[nn.Module, CrossbarLinear | CrossbarConv2d] = {}
     for name, module in list(model.named_modules()):
         made = _on_crossbar(module, synapse, seed, name)
         if made is not None:
@@ -41,6 +48,7 @@ def convert(model: nn.Module, synapse: SynapseLike = None, seed: int = 0) -> nn.
         for name, child in parent._modules.items():
             if child in replaced:
                 parent._modules[name] = replaced[child]
+    _warn([(own.name, own, own.clipped) for own in replaced.values()])
     return replaced.get(model, model)
 
 
@@ -57,22 +65,29 @@ def program(model: nn.Module, typical: Tensor | None = None, chip: int = 0) -> n
 
     Raises:
         InputError: there are no such layers, or ranges to be calibrated and no typical inputs.
+
+    Warns:
+        AnalogdpWarning: weights lie beyond the range of the cells; or the errors of what cells hold are, in the root of the mean
+            square, above half of the weights.
     """
-    layers = [module for module in model.modules() if isinstance(module, OnCrossbar)]
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, OnCrossbar)}
     if not layers:
         raise InputError(f"{type(model).__name__} has no layers on crossbars; make them with analogdp.nn.convert")
-    calibrated = [layer for layer in layers if layer.program(chip).crossbar.calibrated]  # type: ignore[union-attr]
+    cells = {name: layer.program(chip).crossbar for name, layer in layers.items()}
+    calibrated = [layers[name] for name, crossbar in cells.items() if crossbar is not None and crossbar.calibrated]
     if calibrated and typical is None:
         raise InputError("converters of range: calibrated need typical inputs of the model: program(model, inputs)")
+    _warn([(name, layer, layer.crossbar.weights) for name, layer in layers.items() if layer.crossbar is not None])
     if typical is None or not calibrated:
         return model
     hooks = [layer.register_forward_pre_hook(_fit) for layer in calibrated]
-    training = model.training
+    training = {module: module.training for module in model.modules()}
     try:
         with torch.no_grad():
             model.eval()(typical)
     finally:
-        model.train(training)
+        for module, own in training.items():
+            module.training = own
         for hook in hooks:
             hook.remove()
     return model
@@ -83,7 +98,15 @@ def _fit(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     layer.calibrate(layer.rows(inputs[0]))
 
 
-def _on_crossbar(module: nn.Module, synapse: SynapseLike, seed: int, name: str) -> nn.Module | None:
+def _warn(layers: Iterable[tuple[str, OnCrossbar, Tensor]]) -> None:
+    """Warn of weights that do not go with their cells: names of layers, themselves, and what is read of their weights."""
+    errors = [layer_errors(name, own.weight.flatten(1), held, own.mapping) for name, own, held in layers]
+    warn_of_misfits(errors, _WAY_OUT, stacklevel=3)
+
+
+def _on_crossbar(
+    module: nn.Module, synapse: SynapseLike, seed: int, name: str
+) -> CrossbarLinear | CrossbarConv2d | None:
     """The same layer on a crossbar, with the very parameters; None if it is of another class."""
     made: CrossbarLinear | CrossbarConv2d
     options: dict[str, Any] = {"synapse": synapse, "seed": seed, "name": name}

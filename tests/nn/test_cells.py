@@ -76,15 +76,66 @@ def test_a_programmed_layer_reads_the_conductances_of_its_cells():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_weights_beyond_the_range_are_clipped_and_have_no_gradient(training):
+@pytest.mark.parametrize("pull", [1, -1])
+def test_weights_beyond_the_range_are_clipped_and_have_only_gradients_that_lead_back(training, pull):
     layer = linear({"device": PERFECT, "weight_range": 0.25}).train(training)
     with torch.no_grad():
         layer.weight.copy_(torch.linspace(-1, 1, 30).view(5, 6))
-    layer(torch.eye(6, dtype=torch.float64)).sum().backward()
-    inside = layer.weight.abs() <= 0.25
-    assert torch.equal(layer.weight.grad != 0, inside)
+    (pull * layer(torch.eye(6, dtype=torch.float64))).sum().backward()
+    # Descent goes against the gradient: weights above the range come down by a positive one.
+    expected = torch.where(pull * layer.weight < -0.25, 0.0, pull * torch.ones_like(layer.weight))
+    assert torch.equal(layer.weight.grad, expected)
     read = (layer(torch.eye(6, dtype=torch.float64)) - layer.bias).T
     torch.testing.assert_close(read, layer.weight.clamp(-0.25, 0.25), rtol=0, atol=1e-12)
+
+
+def test_a_weight_that_was_driven_out_of_the_range_is_trained_back():
+    layer = CrossbarLinear(4, 1, False, {"device": PERFECT, "weight_range": 1.0}, dtype=torch.float64).eval()
+    with torch.no_grad():
+        layer.weight.fill_(1.3)
+    wanted, x = torch.tensor([[0.2, -0.3, 0.5, 0.1]], dtype=torch.float64), inputs(64, 4)
+    optimizer = torch.optim.SGD(layer.parameters(), 0.2)
+    for _ in range(100):
+        optimizer.zero_grad()
+        (layer(x) - x @ wanted.T).square().mean().backward()
+        optimizer.step()
+    torch.testing.assert_close(layer.weight.detach(), wanted, rtol=0, atol=1e-6)
+
+
+def test_the_range_is_that_of_the_cells_whose_sides_may_be_unequal():
+    layer = linear({"device": "reram_sb", "weight_range": 0.25}).eval()
+    device = layer.settings.device.device()
+    with torch.no_grad():
+        layer.weight.copy_(torch.linspace(-1, 1, 30).view(5, 6))
+    read = (layer(torch.eye(6, dtype=torch.float64)) - layer.bias).T
+    # Half the range of a cell stands for the range of weights.
+    ends = [0.5 * (end - device.zero) / (device.high - device.low) for end in (device.low, device.high)]
+    assert ends[1] > -1.5 * ends[0]
+    torch.testing.assert_close(read, layer.weight.clamp(*ends), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gradients_are_those_of_the_cells_that_were_read(training):
+    layer, x = linear({"device": "reram_sb", "weight_range": 5.0}).train(training), inputs(7, 6).requires_grad_()
+    if not training:
+        layer.program(chip=2)
+    before, slope = layer.draws.clone(), inputs(7, 5)
+    (layer(x) * slope).sum().backward()
+    layer.draws.copy_(before)
+    cells = (layer(torch.eye(6, dtype=torch.float64)) - layer.bias).T.detach()
+    assert (cells - layer.weight).abs().max() > 0.1
+    torch.testing.assert_close(x.grad, slope @ cells, rtol=0, atol=1e-12)
+    torch.testing.assert_close(layer.weight.grad, slope.T @ x.detach(), rtol=0, atol=1e-12)
+
+
+def test_readings_in_training_and_in_evaluation_have_noise_of_their_own():
+    layer, x = linear({**IDEAL, "device": {**PERFECT, "read_noise": 0.02}}).program(), inputs(7, 6)
+    exact, noise = twin(layer)(x), []
+    for training in (True, False):
+        layer.draws.zero_()
+        noise.append(layer.train(training)(x) - exact)
+    assert all((own != 0).all() for own in noise)
+    assert (noise[0] - noise[1]).abs().min() > 0
 
 
 @pytest.mark.parametrize("make", [linear, convolution])
@@ -169,7 +220,7 @@ def test_torchs_own_state_dict_loads():
     "synapse", [{"device": "reram_sb"}, {"device": "reram_sb", "wires": {"word_line": 50}, "tile": "4x4"}]
 )
 def test_a_programmed_layer_that_is_converted_or_copied_has_the_same_cells(synapse):
-    layer, x = linear(synapse).eval().program(), inputs(7, 6)
+    layer, x = linear(synapse).eval().program(chip=3), inputs(7, 6)
     before = layer(x)
     torch.testing.assert_close(layer.float().double()(x), before, rtol=0, atol=1e-5)
     assert torch.equal(copy.deepcopy(layer)(x), layer(x))

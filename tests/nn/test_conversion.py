@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from analogdp.data import load
-from analogdp.errors import InputError
+from analogdp.errors import AnalogdpWarning, InputError
 from analogdp.nn import CrossbarConv2d, CrossbarLinear, convert, program
 from analogdp.scenario import load_scenario
 
@@ -60,12 +60,52 @@ def test_a_convolution_that_crossbars_do_not_hold_is_named(layer):
         convert(nn.Sequential(nn.ReLU(), layer))
 
 
+def test_weights_beyond_the_range_of_their_cells_are_warned_of_with_a_range_that_holds_them():
+    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 4))
+    with torch.no_grad():
+        model[0].weight.zero_()
+        model[2].weight.copy_(torch.linspace(-0.25, 1, 8).view(4, 2))
+    words = (
+        r"^layer 2: 37\.50% of the weights, from -0\.25 to 1, lie beyond the range of its cells, -0\.5 to 0\.5; they are "
+        r"clipped\. convert\(model, \{'weight_range': 1, \.\.\.\}\) holds all"
+    )
+    perfect = {"card": "idealized", "upper_spread": 0, "lower_spread": 0}
+    for warned in (lambda: convert(model, {"device": perfect, "weight_range": 0.5}), lambda: program(model)):
+        with pytest.warns(AnalogdpWarning, match=words) as caught:
+            warned()
+        assert len(caught) == 1
+        assert caught[0].filename == __file__
+
+
+def test_weights_that_are_lost_among_the_errors_of_their_cells_are_warned_of():
+    model = nn.Sequential(nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 10))
+    with torch.no_grad():
+        for layer, width in ((model[0], 0.6), (model[2], 0.05)):
+            layer.weight.copy_(torch.linspace(-width, width, layer.weight.numel()).view_as(layer.weight))
+    convert(model, {"device": "reram_sb", "weight_range": 1.0})
+    with pytest.warns(AnalogdpWarning, match=r"rms weight, 0\.029 \(weight_range 0\.067 holds its weights\)") as caught:
+        program(model)
+    assert len(caught) == 1
+    assert str(caught[0].message).startswith("layer 2: the rms error")
+
+
+def test_programming_with_typical_inputs_leaves_statistics_and_modes_as_they_are():
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 4), nn.BatchNorm1d(4))
+    convert(model, {"adc": {"bits": 8, "range": "calibrated"}, "weight_range": 2.0, "device": "ecram_mo"})
+    model[3].eval()
+    statistics = {name: values.clone() for name, values in model.named_buffers() if "running" in name}
+    program(model, torch.rand(9, 3))
+    assert all(torch.equal(values, model.get_buffer(name)) for name, values in statistics.items())
+    assert [module.training for module in model] == [True, True, True, False]
+
+
 @pytest.mark.parametrize("change", [convert, program])
 def test_a_model_without_layers_to_work_on_is_refused(change):
     with pytest.raises(InputError, match="Sequential has no"):
         change(nn.Sequential(nn.ReLU()))
 
 
+@pytest.mark.filterwarnings("ignore:layer:analogdp.errors.AnalogdpWarning")
 def test_training_on_noisy_cells_loses_less_when_programmed():
     """Digits on the strongly varying cells of reram_sb, six chips: 17 % are lost without, and less than half of that with."""
     synapse = {"device": "reram_sb", "weight_range": "8/sqrt(fan_in)"}
