@@ -95,6 +95,28 @@ def test_a_convolution_s_array_is_read_once_for_every_window(tmp_path: Path) -> 
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-9)
 
 
+def test_what_is_expected_is_what_the_sample_that_was_asked_for_makes_of_the_crossbars(tmp_path: Path) -> None:
+    made = scenario()
+    network = build(made, (0,))
+    export_network(network, made, exporter("spice", sample=3, layer=0), tmp_path / "deck")
+    sample = load(made.data, made.seed).test_inputs[3].double()
+    wanted = network.synapses[0].weights[0] @ sample
+    found = list(printed(tmp_path / "deck" / "expected.txt").values())
+    assert found == pytest.approx(wanted.tolist(), rel=0, abs=1e-12)
+
+
+def test_windows_are_expected_in_the_order_of_a_convolution_s_outputs(tmp_path: Path) -> None:
+    made = scenario(network=IMAGES)
+    network = build(made, (0,))
+    export_network(network, made, exporter("spice", sample=3, layer=0), tmp_path / "deck")
+    image = load(made.data, made.seed).test_inputs[3].double().view(1, 1, 8, 8)
+    kernels = network.synapses[0].weights[0].view(3, 1, 3, 3)
+    wanted = torch.nn.functional.conv2d(image, kernels, stride=2)[0].flatten(1)
+    window, *found = waves(tmp_path / "deck" / "expected.txt").values()
+    assert window.tolist() == list(range(9))
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dialect", ["ngspice", "ltspice", "xyce"])
 class TestRulesOfAllSimulators:
