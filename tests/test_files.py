@@ -7,7 +7,15 @@ import stat
 import pytest
 
 from analogdp.errors import InputError
-from analogdp.files import atomic_folder, atomic_path, checksum, refuse_existing, write_bytes, write_text
+from analogdp.files import (
+    atomic_folder,
+    atomic_path,
+    check_version,
+    checksum,
+    refuse_existing,
+    write_bytes,
+    write_text,
+)
 
 
 def test_a_written_file_holds_the_content_and_nothing_else_is_left(tmp_path):
@@ -122,3 +130,21 @@ def test_a_target_without_a_folder_around_it_is_refused(tmp_path, kind):
 
 def test_a_new_target_is_welcome(tmp_path):
     refuse_existing(tmp_path / "target", "an export")
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        (0, "there is no format version 0"),
+        (-1, "there is no format version -1"),
+        (4, "versions up to 3: install a newer"),
+    ],
+)
+def test_a_version_that_cannot_be_read_is_newer_or_none(tmp_path, version, said):
+    with pytest.raises(InputError, match=f"a.h5: .*{said}"):
+        check_version(tmp_path / "a.h5", version, 3)
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_old_versions_are_welcome(tmp_path, version):
+    check_version(tmp_path / "a.h5", version, 3)

@@ -116,6 +116,8 @@ def read_measured(path: Path | str, chip: int | None = None) -> Measured:
     """
     from analogdp.imports import measured_csv, measured_hdf5
 
+    if not isinstance(path, str | Path):
+        raise InputError(f"{path!r} is no path; give a folder of CSV files or an HDF5 file of measured conductances")
     path = Path(path)
     if path.is_dir():
         return measured_csv.read(path, chip)
@@ -171,6 +173,8 @@ def only_chip(path: Path, chips: list[int], chip: int | None) -> int:
         InputError: there is none of that index, or nobody said which.
     """
     listed = ", ".join(map(str, chips))
+    if chip is not None and (isinstance(chip, bool) or not isinstance(chip, int | np.integer)):
+        raise InputError(f"chip: {chip!r} is no index of a chip; chips: {listed}")
     if chip is None and len(chips) == 1:
         return chips[0]
     if chip is None:

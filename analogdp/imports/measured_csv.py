@@ -8,13 +8,14 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analogdp.errors import InputError
 from analogdp.exports.csv_tiles import FORMAT, FORMAT_VERSION
+from analogdp.files import check_version
 from analogdp.imports.measured import (
     MISSING,
     STATES,
@@ -69,12 +70,7 @@ def _index(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: not of the format {FORMAT!r}; give a folder in the layout of: analogdp export --format csv"
         )
-    version = _whole(index, "format_version", str(path))
-    if not 1 <= version <= FORMAT_VERSION:
-        raise InputError(
-            f"{path}: format version {version}, but this release of analogdp reads versions up to {FORMAT_VERSION}: install "
-            "a newer one"
-        )
+    check_version(path, _whole(index, "format_version", str(path)), FORMAT_VERSION)
     return index
 
 
@@ -83,16 +79,43 @@ def _crossbar(folder: Path, layer: Any, place: str) -> MeasuredCrossbar:
         raise InputError(f"{place}: 'files' lists no tiles")
     word_lines, bit_lines = (_whole(layer, name, place, 1) for name in ("word_lines", "bit_lines"))
     most = tuple(_whole(layer, f"tile_{name}", place, 1) for name in ("word_lines", "bit_lines"))
-    files = [_file(folder, each, f"{place}.files[{number}]") for number, each in enumerate(layer["files"])]
-    if word_lines * bit_lines * LEAST_LINE > sum(path.stat().st_size for _, path in files):
+    shape = word_lines, bit_lines
+    files = [
+        _file(folder, each, shape, (most[0], most[1]), f"{place}.files[{number}]")
+        for number, each in enumerate(layer["files"])
+    ]
+    if word_lines * bit_lines * LEAST_LINE > sum(file.path.stat().st_size for file in files):
         raise InputError(f"{place}: {word_lines} x {bit_lines} cells are more than its files can hold")
-    tiles = (_tile(path, each, (word_lines, bit_lines), (most[0], most[1]), place) for each, path in files)
     downward = layer.get("direction", "up") == "down"
-    return put_together(place, (word_lines, bit_lines), tiles, _whole(layer, "layer", place), downward)
+    return put_together(place, shape, map(_tile, files), _whole(layer, "layer", place), downward)
 
 
-def _file(folder: Path, entry: Any, place: str) -> tuple[dict[str, Any], Path]:
-    """A tile's entry in the index and its file, which lies in the folder itself: no path leads out of it."""
+class _File(NamedTuple):
+    """A tile's table, the word line and bit line at which it begins, and how many of them it has."""
+
+    path: Path
+    first: tuple[int, int]
+    size: tuple[int, int]
+
+
+def _file(folder: Path, entry: Any, shape: tuple[int, int], most: tuple[int, int], place: str) -> _File:
+    """What the index says of a tile of a crossbar, if its file can hold that."""
+    path = _path(folder, entry, place)
+    first = _whole(entry, "first_word_line", place), _whole(entry, "first_bit_line", place)
+    size = min(most[0], shape[0] - first[0]), min(most[1], shape[1] - first[1])
+    if min(size) < 1:
+        raise InputError(
+            f"{path}: {place} begins it at word line {first[0]} and bit line {first[1]}, of {shape[0]} x {shape[1]}"
+        )
+    if size[0] * size[1] * LEAST_LINE > (found := path.stat().st_size):
+        raise InputError(
+            f"{path}: {found} bytes are too few for a table of {size[0]} x {size[1]} cells; is it empty or cut off?"
+        )
+    return _File(path, first, size)
+
+
+def _path(folder: Path, entry: Any, place: str) -> Path:
+    """Of a tile's file, which lies in the folder itself: none leads out of it."""
     name = entry.get("file") if isinstance(entry, dict) else None
     if not isinstance(name, str) or not name:
         raise InputError(f"{place}: 'file' is no name")
@@ -105,23 +128,16 @@ def _file(folder: Path, entry: Any, place: str) -> tuple[dict[str, Any], Path]:
         raise InputError(f"{path}: a link, which may lead anywhere; put the file itself into the folder")
     if not path.is_file():
         raise InputError(f"{path}: no such file, which {place} lists")
-    return entry, path
+    return path
 
 
-def _tile(
-    path: Path, entry: Mapping[str, Any], shape: tuple[int, int], most: tuple[int, int], place: str
-) -> MeasuredTile:
-    first = [_whole(entry, name, place) for name in ("first_word_line", "first_bit_line")]
-    size = [min(tile, lines - start) for tile, lines, start in zip(most, shape, first, strict=True)]
-    if min(size) < 1:
-        raise InputError(
-            f"{path}: {place} begins it at word line {first[0]} and bit line {first[1]}, of {shape[0]} x {shape[1]}"
-        )
+def _tile(file: _File) -> MeasuredTile:
+    path, first, size = file
     values, states = np.full((2, *size), np.nan), np.zeros((2, *size), np.uint8)
     lines = np.zeros(size, np.int64)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
+        with path.open(encoding="utf-8-sig", newline="") as opened:
+            reader = csv.reader(opened)
             columns, factors = _columns(next(reader, []), f"{path}:1")
             for cells in reader:
                 if cells:
@@ -147,7 +163,9 @@ def _columns(header: list[str], place: str) -> tuple[dict[str, int], list[float]
         name = match[1] if match else text.strip()
         known = {"row", "column", *POLARITIES, "state", "plus_state", "minus_state"}
         if match is None or (name not in known and not _DEVICE.fullmatch(name)):
-            raise InputError(f"{place}: unknown column {text[:40]!r}; known: row, column, plus [S], minus [S], state")
+            raise InputError(
+                f"{place}: unknown column {text[:40]!r}; known: row, column, plus [S], minus [S], state, with commas between them"
+            )
         if name in found:
             raise InputError(f"{place}: column {name!r} is there twice")
         found[name], units[name] = number, match[2]
@@ -180,8 +198,9 @@ def _line(
     lines: NDArray[np.int64],
 ) -> None:
     """Put one line of a file where it belongs."""
-    if len(cells) <= max(columns.values()):
-        raise InputError(f"{place}: {len(cells)} values, but the header has {max(columns.values()) + 1} columns")
+    if len(cells) != len(columns):
+        hint = "; a decimal comma? write 6.4e-05" if len(cells) > len(columns) else ""
+        raise InputError(f"{place}: {len(cells)} values, but the header has {len(columns)} columns{hint}")
     row, column = (
         _place(cells[columns[name]], name, most, place)
         for name, most in zip(("row", "column"), lines.shape, strict=True)
@@ -215,7 +234,7 @@ def _state(text: str, place: str) -> int:
 
 def _conductance(text: str, place: str) -> float:
     try:
-        value = float(text) if text.strip() else np.nan
+        value = float(text.replace("_", "?")) if text.strip() else np.nan  # Python alone takes 6_4 for 64
     except ValueError:
         raise InputError(f"{place}: {text[:40]!r} is no number") from None
     check_conductance(value, place)

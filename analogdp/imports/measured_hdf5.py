@@ -45,7 +45,8 @@ def read(path: Path, chip: int | None) -> Measured:
             crossbars = tuple(_crossbar(path, _child(file[kind], name), kind, int(name), own) for kind, name in groups)
             return Measured(path, own, crossbars)
     except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise InputError(f"{path}: damaged or not an HDF5 file: {error}") from error
+        hint = "" if h5py.is_hdf5(path) else "; give one, or the folder of CSV files with its index.json"
+        raise InputError(f"{path}: damaged or not an HDF5 file: {error}{hint}") from error
 
 
 def _crossbar(path: Path, group: h5py.Group, kind: str, layer: int, chip: int) -> MeasuredCrossbar:
@@ -72,6 +73,8 @@ def _tiles(path: Path, chip: h5py.Group, most: tuple[int, int]) -> Iterator[Meas
 
 def _cells(tile: h5py.Group, polarity: str, most: tuple[int, int], place: str) -> tuple[Floats, States]:
     """Conductances and states of the cells of one polarity."""
+    if tile.get(polarity, getlink=True) is None:
+        raise InputError(f"{place}: no data set {polarity}; needed: plus, minus")
     values = _numbers(tile, polarity, most, place).astype(np.float64)
     states = np.zeros(values.shape, np.uint8)
     if (name := f"{polarity}_state") in tile:
@@ -95,15 +98,27 @@ def _numbers(tile: h5py.Group, name: str, most: tuple[int, int], place: str) -> 
         raise InputError(f"{place}/{name}: {found.shape} cells are more than those of the crossbar, {most}")
     if found.is_virtual or found.external:
         raise InputError(f"{place}/{name}: its numbers lie in another file, which is not read; copy them into this one")
-    unit = found.attrs.get("unit", "siemens")
-    if not name.endswith("_state") and unit not in ("siemens", "S"):
-        raise InputError(f"{place}/{name}: its unit is {unit!r}; give siemens")
+    if not name.endswith("_state"):
+        _check_unit(found, f"{place}/{name}")
     return np.asarray(found[()])
+
+
+def _check_unit(cells: h5py.Dataset, place: str) -> None:
+    """Refuse numbers in anything but siemens, and those of which nobody says what they are in."""
+    unit = cells.attrs.get("unit")
+    if unit is None:
+        raise InputError(f"{place}: no attribute 'unit' says what its numbers are in; give siemens, and say so")
+    text = unit.decode(errors="replace") if isinstance(unit, bytes) else unit
+    if not isinstance(text, str) or text not in ("siemens", "S"):
+        raise InputError(f"{place}: its unit is {text!r}; give siemens")
 
 
 def _child(group: h5py.Group, name: str) -> Any:
     """What lies in a group, but no link that leads elsewhere."""
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+    link = group.get(name, getlink=True)
+    if link is None:
+        raise InputError(f"{group.file.filename}: {group.name} has no {name}")
+    if not isinstance(link, h5py.HardLink):
         raise InputError(
             f"{group.file.filename}: {group.name}/{name} is a link, which may lead anywhere; copy what it names"
         )

@@ -61,6 +61,7 @@ def write_hdf5(path: Path) -> Path:
             tile.attrs.update({"first_word_line": row, "first_bit_line": column})
             for name, values in (("plus", plus), ("minus", minus)):
                 tile[name] = values[row : row + TILE[0], column : column + TILE[1]]
+                tile[name].attrs["unit"] = "siemens"
     return path
 
 
@@ -291,6 +292,7 @@ def replaced(name: str, values: Any) -> Callable[[h5py.File], None]:
         if name in file:
             del file[name]
         file[name] = values
+        file[name].attrs["unit"] = "siemens"
 
     return replace
 
