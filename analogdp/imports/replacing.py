@@ -12,6 +12,7 @@ from torch import Tensor
 
 from analogdp.errors import InputError
 from analogdp.imports.measured import MISSING, STUCK, Measured, MeasuredCrossbar
+from analogdp.imports.plausibility import check_range
 from analogdp.network import Network
 from analogdp.network.feedback import named_synapses
 from analogdp.registry import suggestion
@@ -70,8 +71,11 @@ def replace_cells(network: Network, measured: Measured, missing: Missing = "refu
         missing: what becomes of cells that were not measured; with ``trained``, crossbars may be left out altogether.
 
     Raises:
-        InputError: other shapes or crossbars than the network's, missing cells that nobody said what to do with, or a network
-            without cells; it may have been changed.
+        InputError: other shapes or crossbars than the network's, missing cells that nobody said what to do with, conductances
+            that no such device has, or a network without cells; it may have been changed.
+
+    Warns:
+        AnalogdpWarning: conductances are far from the range of their device, as with a wrong unit.
     """
     if missing not in MISSING_CELLS:
         raise InputError(f"missing: unknown {missing!r}: {suggestion(missing, MISSING_CELLS)}")
@@ -113,6 +117,8 @@ def _replace(crossbar: Crossbar, own: MeasuredCrossbar, measured: Measured, miss
             f"{place}: {absent} cells are missing; missing=trained (--missing trained) takes what the simulation held, and open "
             "0 S"
         )
+    for polarity, cells in zip(("plus", "minus"), real, strict=True):
+        check_range(cells.measured, cells.trained, table, f"{place}: {polarity}")
     hold(crossbar, *(_filled(cells, missing, crossbar.weights) for cells in pairs))
     return _errors(own.name, real, table, before, crossbar.weights.double())
 
