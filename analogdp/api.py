@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -98,7 +99,9 @@ class Result:
         self._update = checkpoint.update
         return network
 
-    def to_torch(self, chip: int | None = None, *, force: bool = False) -> torch.nn.Sequential:
+    def to_torch(
+        self, chip: int | None = None, *, force: bool = False, lossy: Sequence[str] = ()
+    ) -> torch.nn.Sequential:
         """The trained network as torch's own modules, which answer as it does without nudging, noise and converters.
 
         Effective weights, with batch normalisation folded into them, and mismatch of neurons. Inputs are ``(batch, ...)``.
@@ -106,12 +109,13 @@ class Result:
         Args:
             chip: which one; None: the only one.
             force: take the newest checkpoint of a run that is not finished, or diverged.
+            lossy: ``["messages"]`` leaves out what free neurons whose compartments differ send down, which is refused otherwise.
 
         Raises:
             InputError: no such chip, not a finished run, or neurons whose free activity is no function of what comes from below.
             RunError: there is no checkpoint yet.
         """
-        if problems := exporter("safetensors", chip=chip).settings.contradictions(self.scenario):
+        if problems := exporter("safetensors", chip=chip, lossy=lossy).settings.contradictions(self.scenario):
             raise ScenarioError(problems)
         if not force:
             self.refuse_unfinished("; force=True takes its newest checkpoint")

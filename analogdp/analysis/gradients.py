@@ -1,8 +1,9 @@
 """The network as an ordinary function of its inputs and weights, for torch's autograd.
 
 A free network is a forward pass: through the effective weights (those that a read without noise and converters finds), pools,
-normalisations and activations, mismatch included. Nothing here uses the sweeps or messages of the dynamics, so gradients are a
-reference for what neurons learn from.
+normalisations and activations, mismatch included, but without what neurons send down where mismatch moves their
+compartments apart. Nothing here uses the sweeps or messages of the dynamics, so gradients are a reference for what neurons learn
+from.
 """
 
 from __future__ import annotations

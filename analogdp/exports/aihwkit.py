@@ -21,14 +21,14 @@ from analogdp import registry
 from analogdp.devices.imperfect import ImperfectDevice
 from analogdp.devices.pulsed import PulsedDevice
 from analogdp.errors import Problem
-from analogdp.exports.base import Exporter, OneChipSettings, one_chip, refused, why_no_cells
-from analogdp.exports.inference import inference_stages, why_no_forward_pass
+from analogdp.exports.base import Exporter, one_chip, refused, why_no_cells
+from analogdp.exports.inference import FeedforwardSettings, inference_stages
 from analogdp.exports.stage_files import write_stages
 from analogdp.network import Network
 from analogdp.scenario.schema import Scenario
 from analogdp.synapses import Crossbar, CrossbarSettings
 
-Loss = Literal["converters", "imperfections", "wires", "write_noise"]
+Loss = Literal["converters", "imperfections", "messages", "read_noise", "wires", "write_noise"]
 
 PAIRS = ("reference", "offset")
 """Of one device, whose weight 0 is that of the pair."""
@@ -91,24 +91,27 @@ if __name__ == "__main__":
 '''
 
 
-class AihwkitSettings(OneChipSettings):
+class AihwkitSettings(FeedforwardSettings):
     """Devices, their parameters, and a script."""
 
     format: Literal["aihwkit"] = "aihwkit"
     lossy: tuple[Loss, ...] = Field(
         default=(),
         description="what may be lost; converters: they are ideal; imperfections: what a card has beside its model, and a "
-        "lifetime, act no more; wires: lines have no resistance; write_noise: cells show noise of their own after loading, "
-        "of the same distribution",
+        "lifetime, act no more; messages: what free neurons whose compartments differ send down; read_noise: cells are read "
+        "without; wires: lines have no resistance; write_noise: cells show noise of their own after loading, of the same "
+        "distribution",
     )
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
-        found = [*super().contradictions(scenario), *why_no_forward_pass(scenario, "aihwkit")]
-        synapse = scenario.synapse
+        found, synapse = super().contradictions(scenario), scenario.synapse
         if not isinstance(synapse, CrossbarSettings):
             return [*found, *why_no_cells(scenario, "aihwkit")]
-        reasons = [*_why_no_device(synapse), *_losses(synapse, self.lossy)]
-        return [*found, *(Problem("format", f"aihwkit {reason}") for reason in reasons)]
+        return [*found, *(Problem("format", f"aihwkit {reason}") for reason in _why_no_device(synapse))]
+
+    def losses(self, scenario: Scenario) -> dict[str, str]:
+        synapse = scenario.synapse
+        return super().losses(scenario) | (_losses(synapse) if isinstance(synapse, CrossbarSettings) else {})
 
 
 @registry.exporters.register("aihwkit")
@@ -123,12 +126,12 @@ class Aihwkit(Exporter):
         own = one_chip(network, scenario, self.settings.chip)
         stages, synapse = inference_stages(own), scenario.synapse
         assert isinstance(synapse, CrossbarSettings)
-        exact = not _losses(synapse, lossy=())
+        exact = not {"imperfections", "wires", "write_noise"} & set(_losses(synapse))
         crossbars = [(number, each) for number, each in enumerate(own.synapses, start=1) if isinstance(each, Crossbar)]
         problems = [problem for number, crossbar in crossbars if (problem := _not_held(number, crossbar, exact))]
         if problems:
             raise refused(problems, "aihwkit")
-        write_stages(path, stages, scenario, own.chip_indices[0], "aihwkit")
+        write_stages(path, stages, scenario, own.chip_indices[0], self.settings)
         scales = [_scale(crossbar) for _, crossbar in crossbars]
         contents = {
             "device": device_parameters(synapse),
@@ -255,7 +258,7 @@ def _not_held(layer: int, crossbar: Crossbar, exact: bool) -> str | None:
     Args:
         layer: its number.
         crossbar: with its cells.
-        exact: whether nothing is lost, so that its reads are those of its devices.
+        exact: whether its reads are to be those of its devices.
     """
     if not isinstance(crossbar.device, PulsedDevice | ImperfectDevice):
         return f"layer {layer}: its cells were measured, and follow no law of a device"
@@ -288,19 +291,16 @@ def _why_no_device(synapse: CrossbarSettings) -> list[str]:
     return [words for words, holds in reasons.items() if holds]
 
 
-def _losses(synapse: CrossbarSettings, lossy: tuple[Loss, ...]) -> list[str]:
+def _losses(synapse: CrossbarSettings) -> dict[str, str]:
     card = synapse.device
     found: dict[Loss, bool] = {
         "converters": synapse.dac is not None or synapse.adc is not None,
         "imperfections": bool(card.imperfections) or getattr(card.parameters, "lifetime", None) is not None,
+        "read_noise": synapse.noisy_reads,
         "wires": synapse.wires is not None,
         "write_noise": getattr(card.parameters, "write_noise", 0.0) > 0,
     }
-    return [
-        f"would lose the {kind} of the crossbars; to export without: lossy=[{kind}]"
-        for kind, there in found.items()
-        if there and kind not in lossy
-    ]
+    return {kind: f"the {kind.replace('_', ' ')} of the crossbars" for kind, there in found.items() if there}
 
 
 def _close(held: Tensor, read: Tensor) -> bool:

@@ -18,15 +18,15 @@ from torch import Tensor
 
 from analogdp import registry
 from analogdp.errors import Problem
-from analogdp.exports.base import Exporter, OneChipSettings, one_chip, refused, tables, why_no_cells
-from analogdp.exports.inference import inference_stages, why_no_forward_pass
+from analogdp.exports.base import Exporter, one_chip, refused, tables, why_no_cells
+from analogdp.exports.inference import FeedforwardSettings, inference_stages
 from analogdp.exports.stage_files import write_stages
 from analogdp.network import Network
 from analogdp.scenario.schema import Scenario
 from analogdp.synapses import ConductanceTable, CrossbarSettings
 from analogdp.synapses.parts import WireSettings
 
-Loss = Literal["converters", "read_noise", "wires"]
+Loss = Literal["converters", "messages", "read_noise", "wires"]
 
 ROUNDING = 1e-5
 """Of weights in single precision, relative to the largest."""
@@ -71,40 +71,35 @@ if __name__ == "__main__":
 '''
 
 
-class CrossSimSettings(OneChipSettings):
+class CrossSimSettings(FeedforwardSettings):
     """Conductances, parameters of cores, and a script."""
 
     format: Literal["crosssim"] = "crosssim"
     lossy: tuple[Loss, ...] = Field(
         default=(),
-        description="what may be lost; converters: they are ideal; read_noise: cells are read without; wires: the stretches of "
-        "lines before the first cell and after the last are as long as those between cells",
+        description="what may be lost; converters: they are ideal; messages: what free neurons whose compartments differ send "
+        "down; read_noise: cells are read without; wires: the stretches of lines before the first cell and after the last are as "
+        "long as those between cells",
     )
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
-        found = [*super().contradictions(scenario), *why_no_forward_pass(scenario, "crosssim")]
-        return [*found, *why_no_cells(scenario, "crosssim"), *self._losses(scenario)]
+        return [*super().contradictions(scenario), *why_no_cells(scenario, "crosssim")]
 
-    def _losses(self, scenario: Scenario) -> list[Problem]:
-        synapse = scenario.synapse
+    def losses(self, scenario: Scenario) -> dict[str, str]:
+        found, synapse = super().losses(scenario), scenario.synapse
         if not isinstance(synapse, CrossbarSettings):
-            return []
-        wires, noisy = synapse.wires, synapse.device.device().noisy_reads
-        found: dict[Loss, str | None] = {
-            "converters": "converters, which are of a pair of cells here and of one core there"
-            if synapse.dac or synapse.adc
-            else None,
-            "read_noise": f"the read noise of {synapse.device.name!r}" if noisy else None,
-            "wires": f"a source of {wires.source:g} ohms and a sense of {wires.sense:g} ohms, which are no less than the "
-            f"stretches of lines between cells there"
-            if wires is not None and (wires.source < wires.word_line or wires.sense < wires.bit_line)
-            else None,
-        }
-        return [
-            Problem("format", f"crosssim cannot hold {words}; to export without: lossy=[{kind}]")
-            for kind, words in found.items()
-            if words is not None and kind not in self.lossy
-        ]
+            return found
+        if synapse.dac or synapse.adc:
+            found["converters"] = "converters, which are of a pair of cells here and of one core there"
+        if synapse.noisy_reads:
+            found["read_noise"] = f"the read noise of {synapse.device.name!r}"
+        wires = synapse.wires
+        if wires is not None and (wires.source < wires.word_line or wires.sense < wires.bit_line):
+            found["wires"] = (
+                f"a source of {wires.source:g} ohms and a sense of {wires.sense:g} ohms, which are no less than the "
+                "stretches of lines between cells there"
+            )
+        return found
 
 
 @registry.exporters.register("crosssim")
@@ -123,7 +118,7 @@ class CrossSim(Exporter):
         problems = [problem for number, table, _ in cells if (problem := _not_held(number + 1, table, synapse.wires))]
         if problems:
             raise refused(problems, "crosssim")
-        write_stages(path, stages, scenario, own.chip_indices[0], "crosssim")
+        write_stages(path, stages, scenario, own.chip_indices[0], self.settings)
         scales = [float(table.scale) for _, table, _ in cells]
         _write_json(path / "crossbars.json", {"scales": scales, "scale_unit": "network units per siemens"})
         for number, table, _ in cells:

@@ -1,19 +1,23 @@
 """One chip as the feedforward network that it is when nothing nudges it: what formats of other packages are made from.
 
 A stage is a layer of weights and the neurons above it. Its weights are the effective ones, as a read without noise and converters
-finds them, and mismatch of the neurons is in their response.
+finds them, and mismatch of the neurons is in their response. Where compartments of a neuron differ, free neurons send messages
+down that are not in it; :class:`FeedforwardSettings` refuses that for all formats.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from analogdp import registry
 from analogdp.errors import InputError, Problem
+from analogdp.exports.base import OneChipSettings
 from analogdp.network import Network
 from analogdp.network.normalisation import as_lines
 from analogdp.neurons import NeuronModel
@@ -78,6 +82,52 @@ class Stage:
             return self.weights, self.bias
         bias = self.shift if self.bias is None else self.shift + self.gain * self.bias
         return self.weights * self.gain.unsqueeze(1), bias
+
+
+class FeedforwardSettings(OneChipSettings):
+    """Of formats that hold one chip as the feedforward network that it is when nothing nudges it."""
+
+    lossy: tuple[str, ...] = Field(default=(), description="what may be lost")
+
+    def contradictions(self, scenario: Scenario) -> list[Problem]:
+        found = [*super().contradictions(scenario), *why_no_forward_pass(scenario, self.format)]
+        lost = {kind: words for kind, words in self.losses(scenario).items() if kind not in self.lossy}
+        way_out = way_to_lose([*self.lossy, *lost])
+        return [
+            *found,
+            *(Problem("format", f"{self.format} cannot hold {words}; {way_out}") for words in lost.values()),
+        ]
+
+    def losses(self, scenario: Scenario) -> dict[str, str]:
+        """What the format cannot hold of a scenario, in words, by what allows that in ``lossy``."""
+        return _messages(scenario)
+
+    def left_out(self, scenario: Scenario) -> list[str]:
+        """What the run has and the file has not, in words, for the file's own metadata."""
+        lost = [kind.replace("_", " ") for kind in self.losses(scenario)]
+        return [*lost, *(words for words in inexact_reads(scenario) if words not in lost)]
+
+
+def way_to_lose(kinds: Sequence[str]) -> str:
+    """What to say to a format that refuses to lose something."""
+    return f"to export without: lossy=[{', '.join(sorted(set(kinds)))}]"
+
+
+def inexact_reads(scenario: Scenario) -> list[str]:
+    """What makes a read of the cells other than a product with the effective weights, in words."""
+    synapse = scenario.synapse
+    converters = getattr(synapse, "dac", None) or getattr(synapse, "adc", None)
+    return ["converters"] * bool(converters) + ["read noise"] * synapse.noisy_reads
+
+
+def _messages(scenario: Scenario) -> dict[str, str]:
+    """What free neurons send down where their compartments differ, if anything listens to it."""
+    spreads = {name: getattr(scenario.mismatch, name).compartments for name in ("gain", "offset")}
+    apart = [f"mismatch.{name}.compartments: {spread:g}" for name, spread in spreads.items() if spread]
+    listening = len(scenario.wirings) > 1 or getattr(scenario.neuron, "input_strength", 0.0) > 0
+    if not (apart and listening and registry.neurons.get(scenario.neuron.model).listens):
+        return {}
+    return {"messages": f"what free neurons send down where their compartments differ ({', '.join(apart)})"}
 
 
 def why_no_forward_pass(scenario: Scenario, kind: str) -> list[Problem]:

@@ -21,9 +21,9 @@ from pydantic import Field
 from torch import Tensor
 
 from analogdp import registry
-from analogdp.errors import Problem
-from analogdp.exports.base import Exporter, OneChipSettings, extra, one_chip, refused
-from analogdp.exports.inference import Stage, inference_stages, why_no_forward_pass
+from analogdp.exports.base import Exporter, extra, one_chip, refused
+from analogdp.exports.inference import FeedforwardSettings, Stage, inference_stages, way_to_lose
+from analogdp.files import written_by_library
 from analogdp.network import Network
 from analogdp.network.network import Layer
 from analogdp.neurons.activations import Activation, Identity, LeakyRelu, Step
@@ -35,7 +35,7 @@ from analogdp.scenario.wiring import Pool, Shape
 if TYPE_CHECKING:
     import nir
 
-Loss = Literal["activations", "mismatch", "time_constants"]
+Loss = Literal["activations", "messages", "mismatch", "time_constants"]
 
 Losses = list[tuple[Loss, str]]
 """What a graph does not hold: what allows that, and in words."""
@@ -44,7 +44,7 @@ JUST_BELOW = float(np.finfo(np.float32).tiny)
 """NIR's thresholds answer only to what is larger, a step here to what is as large; this is normal in float32."""
 
 
-class NirSettings(OneChipSettings):
+class NirSettings(FeedforwardSettings):
     """The inference network as ``network.nir``."""
 
     format: Literal["nir"] = "nir"
@@ -55,12 +55,9 @@ class NirSettings(OneChipSettings):
     lossy: tuple[Loss, ...] = Field(
         default=(),
         description="what may be lost, where NIR has no node for it; activations: those that are neither linear nor a step, "
-        "named in metadata instead; mismatch: of neurons, which get their nominal function; time_constants: of "
-        "compartments, which get their neuron's mean",
+        "named in metadata instead; messages: what free neurons whose compartments differ send down; mismatch: of neurons, "
+        "which get their nominal function; time_constants: of compartments, which get their neuron's mean",
     )
-
-    def contradictions(self, scenario: Scenario) -> list[Problem]:
-        return [*super().contradictions(scenario), *why_no_forward_pass(scenario, "nir")]
 
 
 @registry.exporters.register("nir")
@@ -74,12 +71,19 @@ class Nir(Exporter):
         nir = extra("nir", "nir", "export in the format 'nir'")
         own = one_chip(network, scenario, self.settings.chip)
         graph = nir_graph(own, self.settings)
-        graph.metadata = {"scenario": dump_scenario(scenario), "name": scenario.name, "chip": str(own.chip_indices[0])}
-        nir.write(path, graph)
+        without = [*self.settings.left_out(scenario), *graph.metadata.pop("without")]
+        graph.metadata = {
+            "scenario": dump_scenario(scenario),
+            "name": scenario.name,
+            "chip": str(own.chip_indices[0]),
+            "without": ", ".join(without),
+        }
+        with written_by_library(path) as file:
+            nir.write(file, graph)
 
 
 def nir_graph(network: Network, settings: NirSettings) -> nir.NIRGraph:
-    """The free network of one chip.
+    """The free network of one chip; ``without`` in its metadata lists what NIR has no nodes for.
 
     Raises:
         InputError: NIR cannot hold it, or not without a loss that ``settings`` do not allow; nir is not installed.
@@ -93,7 +97,9 @@ def nir_graph(network: Network, settings: NirSettings) -> nir.NIRGraph:
     for number, (stage, layer) in enumerate(zip(stages, network.layers, strict=True), start=1):
         losses += _add_stage(chain, f"layer{number}", stage, layer, settings.neurons == "li")
     _refuse(losses, settings)
-    return chain.graph()
+    graph = chain.graph()
+    graph.metadata = {"without": sorted({kind.replace("_", " ") for kind, _ in losses})}
+    return graph
 
 
 class _Chain:
@@ -237,8 +243,7 @@ def _refuse(losses: Losses, settings: NirSettings) -> None:
     forbidden = [(kind, words) for kind, words in losses if kind not in settings.lossy]
     if not forbidden:
         return
-    kinds = sorted({*settings.lossy, *(kind for kind, _ in forbidden)})
-    way_out = f"to export without all that: lossy=[{', '.join(kinds)}]"
+    way_out = way_to_lose([*settings.lossy, *(kind for kind, _ in forbidden)])
     raise refused([*(f"{kind} would be lost: {words}" for kind, words in forbidden), way_out], "nir")
 
 

@@ -15,9 +15,8 @@ from pydantic import Field
 from torch import Tensor
 
 from analogdp import __version__, registry
-from analogdp.errors import Problem
-from analogdp.exports.base import Exporter, OneChipSettings, extra, one_chip, refused
-from analogdp.exports.inference import Stage, Term, inference_stages, why_no_forward_pass
+from analogdp.exports.base import Exporter, extra, one_chip, refused
+from analogdp.exports.inference import FeedforwardSettings, Stage, Term, inference_stages
 from analogdp.network import Network
 from analogdp.neurons.activations import Activation, HardSigmoid, Identity, LeakyRelu, Logistic, Relu, Step, Tanh
 from analogdp.scenario.loading import dump_scenario
@@ -34,16 +33,16 @@ FILE_VERSION = 8
 """Version of the file format that came with this operator set (https://onnx.ai/onnx/intro/concepts.html)."""
 
 
-class OnnxSettings(OneChipSettings):
+class OnnxSettings(FeedforwardSettings):
     """The inference network as ``network.onnx``."""
 
     format: Literal["onnx"] = "onnx"
     precision: Literal["float32", "float64"] | None = Field(
         default=None, description="of weights, inputs and outputs; `null`: that of the run"
     )
-
-    def contradictions(self, scenario: Scenario) -> list[Problem]:
-        return [*super().contradictions(scenario), *why_no_forward_pass(scenario, "onnx")]
+    lossy: tuple[Literal["messages"], ...] = Field(
+        default=(), description="what may be lost; messages: what free neurons whose compartments differ send down"
+    )
 
 
 @registry.exporters.register("onnx")
@@ -64,6 +63,7 @@ class Onnx(Exporter):
                 "scenario": dump_scenario(scenario),
                 "name": scenario.name,
                 "chip": str(own.chip_indices[0]),
+                "without": ", ".join(self.settings.left_out(scenario)),
                 "units": "inputs and outputs are in network units; inputs are those that the data section prepares",
             },
         )

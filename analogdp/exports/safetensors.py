@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from pydantic import Field
 from safetensors.torch import save_file
 from torch import nn
 
 from analogdp import registry
-from analogdp.errors import Problem
-from analogdp.exports.base import Exporter, OneChipSettings, one_chip
-from analogdp.exports.inference import why_no_forward_pass
+from analogdp.exports.base import Exporter, one_chip
+from analogdp.exports.inference import FeedforwardSettings
 from analogdp.exports.torch_module import torch_module
 from analogdp.network import Network
 from analogdp.scenario import dump_scenario
@@ -22,21 +22,21 @@ FORMAT = "analogdp-torch-module"
 FORMAT_VERSION = 1
 
 
-class SafetensorsSettings(OneChipSettings):
+class SafetensorsSettings(FeedforwardSettings):
     """The options of a torch ``state_dict``."""
 
     format: Literal["safetensors"] = "safetensors"
-
-    def contradictions(self, scenario: Scenario) -> list[Problem]:
-        return [*super().contradictions(scenario), *why_no_forward_pass(scenario, self.format)]
+    lossy: tuple[Literal["messages"], ...] = Field(
+        default=(), description="what may be lost; messages: what free neurons whose compartments differ send down"
+    )
 
 
 @registry.exporters.register("safetensors")
 class Safetensors(Exporter):
     """The ``state_dict`` of what ``result.to_torch()`` gives.
 
-    Metadata: ``format``, ``format_version``, ``scenario`` as YAML, ``chip``, and ``modules``, a JSON list of each module's name,
-    class and description in torch's words.
+    Metadata: ``format``, ``format_version``, ``scenario`` as YAML, ``chip``, ``without``, which names what else the run has, and
+    ``modules``, a JSON list of each module's name, class and description in torch's words.
     """
 
     Settings: ClassVar[type[ExportSettings]] = SafetensorsSettings
@@ -50,6 +50,7 @@ class Safetensors(Exporter):
             "format_version": str(FORMAT_VERSION),
             "scenario": dump_scenario(_without_file(scenario)),
             "chip": str(own.chip_indices[0]),
+            "without": ", ".join(self.settings.left_out(scenario)),
             "modules": json.dumps([_described(name, child) for name, child in module.named_children()]),
         }
         save_file({name: values.contiguous() for name, values in module.state_dict().items()}, path, metadata)

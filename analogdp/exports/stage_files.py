@@ -14,7 +14,7 @@ from torch import Tensor
 from analogdp import __version__
 from analogdp.exports import standalone
 from analogdp.exports.base import refused
-from analogdp.exports.inference import Stage
+from analogdp.exports.inference import FeedforwardSettings, Stage
 from analogdp.neurons.activations import Activation, LeakyRelu
 from analogdp.scenario.loading import dump_scenario
 from analogdp.scenario.schema import Scenario
@@ -22,13 +22,15 @@ from analogdp.scenario.schema import Scenario
 FORMAT_VERSION = 1
 
 
-def write_stages(folder: Path, stages: list[Stage], scenario: Scenario, chip: int, kind: str) -> None:
+def write_stages(
+    folder: Path, stages: list[Stage], scenario: Scenario, chip: int, settings: FeedforwardSettings
+) -> None:
     """``network.json``, ``digital.npz`` and ``stages.py``, the file that reads them.
 
     Raises:
         InputError: an activation that is none of the package's own.
     """
-    described = [_described(stage) for stage in stages]
+    kind, described = settings.format, [_described(stage) for stage in stages]
     unknown = [
         f"layer {number}: the activation {stage['activation']['name']} is not known to {kind}"
         for number, stage in enumerate(described, start=1)
@@ -43,6 +45,7 @@ def write_stages(folder: Path, stages: list[Stage], scenario: Scenario, chip: in
         "name": scenario.name,
         "chip": chip,
         "scenario": dump_scenario(scenario),
+        "without": settings.left_out(scenario),
         "stages": described,
     }
     (folder / "network.json").write_text(json.dumps(contents, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -71,7 +71,7 @@ class MismatchedNeurons(nn.Module):
 
 
 def torch_module(network: Network) -> nn.Sequential:
-    """A network of one chip as it answers without nudging, noise and converters, in evaluation mode.
+    """A network of one chip as it answers without nudging, noise, converters and messages down, in evaluation mode.
 
     Inputs are ``(batch, ...)`` of any shape with as many numbers as the network has inputs; outputs are ``(batch, out)``. Batch
     normalisation is folded into the weights.

@@ -78,6 +78,7 @@ class NeuronModel(ABC):
         batch_normalises: whether drives may be normalised over a batch: only where its samples are computed together, by a
             forward-backward sweep whose messages down are derivatives.
         starts_forward: whether samples find the network as a forward pass without messages from above leaves it, not at zero.
+        listens: whether what comes from above moves what these neurons send up, also where nothing nudges them.
         cascaded: whether a compartment follows another one of its neuron, so that neurons that jump have to jump twice.
         beta: nominal nudging strength while training, a number or ``(chips, 1, 1)``.
         damping: how much of its state a layer keeps when it jumps, or None.
@@ -93,6 +94,7 @@ class NeuronModel(ABC):
     asymmetric: ClassVar[bool] = False
     batch_normalises: ClassVar[bool] = False
     starts_forward: ClassVar[bool] = False
+    listens: ClassVar[bool] = True
     cascaded: ClassVar[bool] = False
     remedy: ClassVar[str] = "a smaller neuron.beta or network.gain, a bounded activation such as tanh"
     beta: float | Tensor

@@ -111,6 +111,7 @@ class Untied(ErrorNeuron):
     """
 
     compartments = ("activity", "error")
+    listens = False
 
     def __init__(
         self,

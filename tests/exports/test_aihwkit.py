@@ -223,10 +223,11 @@ def test_laws_have_the_parameters_of_their_counterparts(
         ({"device": "ecram_mo", "pair": "balanced"}, "synapse.pair: balanced has others; use reference or offset"),
         ({"device": "ecram_mo", "unit": {"devices": 2}}, "synapse.unit has several"),
         ({"device": {"card": "reram_es", "cycle_noise_form": "additive"}}, "no additive noise of steps"),
-        ({"device": "reram_sb"}, r"would lose the write_noise of the crossbars; .* lossy=\[write_noise\]"),
-        ({"device": "ecram_mo", "adc": {"bits": 8}}, r"would lose the converters .* lossy=\[converters\]"),
-        ({"device": "ecram_mo", "wires": {}}, r"would lose the wires .* lossy=\[wires\]"),
+        ({"device": "reram_sb"}, r"cannot hold the write noise of the crossbars; .* lossy=\[write_noise\]"),
+        ({"device": "ecram_mo", "adc": {"bits": 8}}, r"cannot hold the converters .* lossy=\[converters\]"),
+        ({"device": "ecram_mo", "wires": {}}, r"cannot hold the wires .* lossy=\[wires\]"),
         ({"device": {"card": "capacitor", "lifetime": "1 s"}}, r"lossy=\[imperfections\]"),
+        ({"device": {"card": "capacitor", "read_noise": 0.01}}, r"the read noise of .* lossy=\[read_noise\]"),
     ],
 )
 def test_what_aihwkit_does_not_have_is_refused_with_the_scenario(
@@ -241,10 +242,11 @@ def test_what_may_be_lost_is_left_out(make_scenario: Any, make_network: Any, tmp
     sections = {**SECTIONS, "synapse": synapse}
     network = make_network((7, 5, 3), **sections)
     scenario = make_scenario((7, 5, 3), **sections)
-    with pytest.raises(InputError, match="would lose the converters"):
+    with pytest.raises(InputError, match="cannot hold the converters"):
         written(network, scenario, tmp_path)
     folder = written(network, scenario, tmp_path, lossy=["converters", "write_noise"])
     assert json.loads((folder / "crossbars.json").read_text())["device"]["parameters"]["write_noise_std"] == 56
+    assert json.loads((folder / "network.json").read_text())["without"] == ["converters", "write noise"]
     run(folder)["load"]()
 
 

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from analogdp.analysis.gradients import forward
+from analogdp.dynamics import Continuous, ExponentialEuler, Simulation
 from analogdp.errors import InputError
+from analogdp.exports import exporter
 from analogdp.exports.inference import inference_stages
 from analogdp.network import build
 
@@ -141,6 +143,88 @@ def test_every_model_that_has_a_free_response_is_its_forward_pass(make_network, 
     network = make_network((7, 6, 5, 3), mismatch=mismatch, **NEURONS[model])
     check(network, random(4, 7))
     assert all(stage.uniform for stage in inference_stages(network)) == (not mismatch)
+
+
+def settled(network, inputs):
+    """What the outputs of the simulated free network are after 100 time constants, of the slowest neuron 40 or more."""
+    simulation = Simulation(network, Continuous(ExponentialEuler, 2e-7, 500, tolerance=None))
+    simulation.present(inputs.unsqueeze(0))
+    simulation.advance(500)
+    return network.neurons[-1].upward(simulation.state[-1])[0].numpy()
+
+
+LISTENING = [name for name in NEURONS if not name.startswith(("untied", "backpropagation"))]
+DEAF = [name for name in NEURONS if name not in LISTENING]
+ALIKE = {"gain": 0.2, "offset": 0.2, "tau": {"std": 0.1, "compartments": 0.1}}
+APART = {"gain": {"std": 0.0, "compartments": 0.1}, "offset": {"std": 0.0, "compartments": 0.1}}
+FEEDFORWARD = ["aihwkit", "crosssim", "nir", "onnx", "safetensors"]
+
+
+def mismatched(make, model, mismatch):
+    """A network, or scenario, whose clock may have no use for time constants."""
+    sections = NEURONS[model]
+    if "dynamics" in sections:
+        mismatch = {name: spread for name, spread in mismatch.items() if name != "tau"}
+    return make((7, 6, 5, 3), mismatch=mismatch, **sections)
+
+
+@pytest.mark.parametrize("model", NEURONS)
+def test_the_simulation_settles_at_the_stages_where_compartments_are_alike(make_network, model):
+    """But for what is left after 40 time constants, and the rounding."""
+    network = mismatched(make_network, model, ALIKE)
+    found = answer(inference_stages(network), random(4, 7).numpy())
+    np.testing.assert_allclose(found, settled(network, random(4, 7)), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("model", DEAF)
+def test_neurons_that_do_not_listen_settle_at_the_stages_whatever_their_compartments_are(make_network, model):
+    network = mismatched(make_network, model, APART)
+    found = answer(inference_stages(network), random(4, 7).numpy())
+    np.testing.assert_allclose(found, settled(network, random(4, 7)), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("model", LISTENING)
+def test_neurons_that_listen_do_not_settle_at_the_stages_where_compartments_differ(make_network, model):
+    network = mismatched(make_network, model, APART)
+    found = answer(inference_stages(network), random(60, 7).numpy())
+    assert np.abs(found - settled(network, random(60, 7))).max() > 1e-4
+
+
+def problems_of(scenario, kind, **options):
+    return [str(problem) for problem in exporter(kind, **options).settings.contradictions(scenario)]
+
+
+@pytest.mark.parametrize("kind", FEEDFORWARD)
+@pytest.mark.parametrize("model", LISTENING)
+def test_what_they_send_down_is_refused_with_the_way_out(make_scenario, model, kind):
+    found = problems_of(mismatched(make_scenario, model, APART), kind)
+    words = "what free neurons send down where their compartments differ"
+    spread = "(mismatch.gain.compartments: 0.1, mismatch.offset.compartments: 0.1)"
+    assert f"format: {kind} cannot hold {words} {spread}; to export without: lossy=[messages]" in found
+    assert not any(words in one for one in problems_of(mismatched(make_scenario, model, ALIKE), kind))
+    allowed = problems_of(mismatched(make_scenario, model, APART), kind, lossy=["messages"])
+    assert not any(words in one for one in allowed)
+
+
+@pytest.mark.parametrize("model", DEAF)
+def test_what_nobody_listens_to_is_not_refused(make_scenario, model):
+    assert problems_of(mismatched(make_scenario, model, APART), "onnx") == []
+
+
+@pytest.mark.parametrize(("strength", "refused"), [(0.0, False), (0.5, True)])
+def test_without_hidden_layers_only_an_input_that_moves_listens(make_scenario, strength, refused):
+    neuron = {"model": "dp", "alpha": 0.3, "input_strength": strength}
+    assert bool(problems_of(make_scenario((7, 3), neuron=neuron, mismatch=APART), "onnx")) == refused
+
+
+def test_a_refusal_names_all_losses_that_are_to_be_allowed(make_scenario):
+    synapse = {"model": "crossbar", "device": "pcm_gst", "pair": "one_sided", "adc": {"bits": 8}}
+    scenario = make_scenario((7, 5, 3), synapse=synapse, mismatch=APART)
+    found = problems_of(scenario, "crosssim", lossy=["wires"])
+    assert len(found) == 3
+    assert all("lossy=[converters, messages, read_noise, wires]" in one for one in found)
+    assert exporter("onnx").settings.left_out(scenario) == ["messages", "converters", "read noise"]
+    assert exporter("crosssim").settings.left_out(scenario) == ["messages", "converters", "read noise"]
 
 
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name is not None])

@@ -166,7 +166,7 @@ def test_all_that_would_be_lost_is_named_at_once_with_the_way_to_lose_it(made: A
     assert lines[0] == "nir: mismatch would be lost: layer1: NIR has no node for the gains and offsets of its neurons"
     assert lines[1] == "nir: activations would be lost: layer1: NIR has no node for the activation tanh"
     assert lines[2] == "nir: time_constants would be lost: layer1: the compartments of its neurons have different ones"
-    assert lines[-1] == "nir: to export without all that: lossy=[activations, mismatch, time_constants]"
+    assert lines[-1] == "nir: to export without: lossy=[activations, mismatch, time_constants]"
     assert "layer3: NIR has no node" not in str(refusal.value)
     assert not list(tmp_path.iterdir())
 
@@ -177,6 +177,15 @@ def test_a_function_without_a_node_is_named_in_the_metadata_of_what_it_is_applie
     metadata = graph.nodes["layer1_weights"].metadata
     assert (metadata["activation"], float(metadata["slope"])) == ("leaky_relu", 0.2)
     assert graph.nodes["layer3_weights"].metadata == {}
+
+
+def test_the_metadata_name_what_the_graph_lacks_of_the_run(made: Any) -> None:
+    spread = {"gain": {"std": 0.0, "compartments": 0.1}}
+    lossy = ["activations", "messages", "mismatch", "time_constants"]
+    synapse = {"model": "crossbar", "adc": {"bits": 8}}
+    sections = {"neuron": {"model": "dp_transposed", "activation": "tanh"}, "synapse": synapse, "mismatch": spread}
+    _, graph = made(options={"lossy": lossy}, **sections)
+    assert graph.metadata["without"] == "messages, converters, activations, mismatch"
 
 
 def test_what_may_be_lost_but_need_not_be_is_kept(made: Any) -> None:
@@ -194,6 +203,7 @@ def test_pools_without_a_node_are_refused_whatever_may_be_lost(tmp_path: Path, k
 def test_the_graph_names_its_scenario_and_chip(made: Any) -> None:
     _, graph = made(neuron=LINEAR, chips=3, options={"chip": 2})
     assert graph.metadata["chip"] == "2"
+    assert graph.metadata["without"] == ""
     assert "dp_transposed" in graph.metadata["scenario"]
 
 

@@ -129,6 +129,7 @@ def test_the_file_names_its_scenario_chip_and_operators(
     assert properties["chip"] == "1"
     assert "dp_transposed" in properties["scenario"]
     assert "network units" in properties["units"]
+    assert properties["without"] == ""
     assert [(own.domain, own.version) for own in model.opset_import] == [("", 17)]
     expected = forward(one_chip(network, scenario, 1), random(5, 4).unsqueeze(0))[0].numpy()
     np.testing.assert_allclose(computed(model, random(5, 4).float()), expected, atol=1e-6)
@@ -167,3 +168,13 @@ def test_several_chips_are_refused_unless_one_is_named() -> None:
     network = image_network(["1x4x4", 3], chips=2)
     with pytest.raises(InputError, match="onnx holds one chip, and there are 2"):
         export_network(network, scenario, exporter("onnx"), Path("never.onnx"))
+
+
+def test_the_file_names_what_it_lacks_of_the_run(
+    make_scenario: Callable[..., Scenario], make_network: Callable[..., Network], tmp_path: Path
+) -> None:
+    synapse = {"model": "crossbar", "device": "pcm_gst", "pair": "one_sided", "dac": {"bits": 6}}
+    scenario, network = make_scenario((4, 3, 2), synapse=synapse), make_network((4, 3, 2), synapse=synapse)
+    (path,) = export_network(network, scenario, exporter("onnx"), tmp_path / "network.onnx")
+    properties = {own.key: own.value for own in onnx.load(path).metadata_props}
+    assert properties["without"] == "converters, read noise"

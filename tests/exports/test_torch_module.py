@@ -9,11 +9,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from analogdp.analysis.gradients import forward
+from analogdp.api import open_run
 from analogdp.errors import InputError, ScenarioError
 from analogdp.exports.base import export_network, exporter
 from analogdp.exports.torch_module import torch_module
 from analogdp.network import build
 from analogdp.scenario import Scenario
+from tests.small_runs import small_run
 
 POOLS = [("max", "activity"), ("average", "drive"), ("quadratic_mean", "activity")]
 NORMALISED = {
@@ -141,3 +143,23 @@ def test_neurons_that_settle_under_what_comes_from_above_are_refused(tmp_path):
     with pytest.raises(InputError, match="settle under what comes from above"):
         export_network(network, scenario, exporter("safetensors"), tmp_path / "a.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+APART = {"synapse": {"model": "crossbar", "adc": {"bits": 8}}, "mismatch": {"gain": {"std": 0.0, "compartments": 0.1}}}
+
+
+def test_a_file_names_what_it_lacks_of_the_run(tmp_path):
+    scenario, network = network_of(**APART)
+    with pytest.raises(ScenarioError, match=r"send down .*; to export without: lossy=\[messages\]"):
+        export_network(network, scenario, exporter("safetensors"), tmp_path / "model.safetensors")
+    export_network(network, scenario, exporter("safetensors", lossy="messages"), tmp_path / "model.safetensors")
+    with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
+        assert file.metadata()["without"] == "messages, converters"
+
+
+def test_a_result_is_refused_as_the_file_is(tmp_path):
+    result = open_run(small_run(tmp_path, **APART))
+    with pytest.raises(ScenarioError, match=r"send down .*; to export without: lossy=\[messages\]"):
+        result.to_torch()
+    module = result.to_torch(lossy=["messages"])
+    assert largest_difference(result.network, module) < 1e-12
