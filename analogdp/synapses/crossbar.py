@@ -17,14 +17,14 @@ from analogdp.scenario.schema import SynapseSettings
 from analogdp.streams import Stream
 from analogdp.synapses.base import ALL, WHOLE, ConductanceTable, LocalUpdate, Part, Synapse, UpdateReport
 from analogdp.synapses.converters import BACKWARD, FORWARD
-from analogdp.synapses.disturb import disturbing_pulses
+from analogdp.synapses.disturb import disturb
 from analogdp.synapses.mapping import Mapping
-from analogdp.synapses.parts import ProgrammingSettings
-from analogdp.synapses.patches import Patch, few_written, lines_of
+from analogdp.synapses.patches import Patch, blocks, few_written, lines_of
 from analogdp.synapses.programming import ProgrammingReport, program
 from analogdp.synapses.reading import Reader
 from analogdp.synapses.settings import CrossbarSettings
 from analogdp.synapses.tally import Tally
+from analogdp.synapses.upkeep import restore_pairs, transfer_counts
 from analogdp.synapses.views import Views
 from analogdp.synapses.writing import (
     conductance_changes,
@@ -37,9 +37,6 @@ from analogdp.synapses.writing import (
     pulse_counts,
     spread,
 )
-
-_BLOCK_CELLS = 1 << 20
-"""Cells of one chip for which pulses are counted at a time, which bounds the memory that this takes."""
 
 
 @registry.synapses.register("crossbar")
@@ -86,7 +83,7 @@ class Crossbar(Synapse):
         self.programming: ProgrammingReport | None = None
         self.views = Views(settings, self.device, self.mapping)
         self._fabricate(weights, stream)
-        self.register_load_state_dict_post_hook(lambda module, keys: module.refresh())  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(Crossbar._loaded)  # type: ignore[no-untyped-call]
 
     @classmethod
     def build(cls, settings: SynapseSettings, weights: Tensor, stream: Stream) -> Self:
@@ -262,6 +259,10 @@ class Crossbar(Synapse):
             self.write_counts.add_(self.programming.pulses.to(torch.int32))
         self.refresh()
 
+    def _loaded(self, keys: object) -> None:
+        """Called by torch with the crossbar that took a state."""
+        self.refresh()
+
     def _keep(self, state: DeviceState, reference: Tensor | None) -> None:
         self.register_buffer("reference", reference)
         for name, cells in (state.variables | state.parameters).items():
@@ -273,9 +274,7 @@ class Crossbar(Synapse):
         return replace(stream, dtype=self.effective.dtype, device=self.effective.device)
 
     def _blocks(self) -> Iterator[slice]:
-        """Ranges of output lines, the same whatever the number of chips: each block has its own random numbers."""
-        most = max(1, _BLOCK_CELLS // (len(self.mapping.coefficients) * self.inputs))
-        return (slice(start, min(start + most, self.outputs)) for start in range(0, self.outputs, most))
+        return blocks(self.outputs, len(self.mapping.coefficients) * self.inputs)
 
     def _state(self, rows: slice = ALL, columns: slice = ALL, chips: slice = ALL) -> DeviceState:
         """The cells of some lines, as views of the buffers."""
@@ -369,11 +368,7 @@ class Crossbar(Synapse):
         cells = self.device.read(state, stream.child("read"))
         reference = self._reference()
         resting = self.mapping.resting if reference is None else reference.expand(-1, self.outputs, self.inputs)[lines]
-        expected = torch.zeros_like(cells)
-        for polarity in range(len(self.mapping.signs)):
-            expected[:, 2 * polarity + 1] = (cells[:, 2 * polarity] - resting) * (settings.rate / self.device.increment)
-        write = self.settings.write.model_copy(update={"rounding": "stochastic"})
-        count = pulse_counts(expected, write, stream)
+        count = transfer_counts(cells, resting, self.mapping, self.device.increment, self.settings.write, stream)
         self.device.pulse(state, count, stream.child("pulses"))
         tally.add(count, self.write_counts[lines])
         tally.keep_apart([count], lines)
@@ -386,26 +381,14 @@ class Crossbar(Synapse):
         """Let cells see the part of the voltage that pulses for others on their lines put across them."""
         scheme = self.settings.write.half_select
         assert scheme is not None
-        expected = disturbing_pulses(self.device, tally.raised, tally.lowered, self.settings.tile, scheme)
-        if not self.device.fractional:
-            expected.add_(stream.child("rounding").uniform(tuple(expected.shape[1:]))).floor_()
-        self.device.pulse(self._state(slice(self.outputs)), expected, stream.child("pulses"))
+        pulses = tally.raised, tally.lowered
+        disturb(self.device, self._state(slice(self.outputs)), *pulses, self.settings.tile, scheme, stream)
         self._refresh_all()
 
     def _restore_range(self, stream: Stream, tally: Tally) -> None:
         """Reset pairs of which one cell has come near the end of its range, and program their difference anew."""
-        settings, mapping, state = self.settings.refresh, self.mapping, self._state(slice(self.outputs))
-        assert settings is not None
-        cells = self.device.conductance(state)
-        limit = mapping.low + settings.above * (mapping.high - mapping.low)
-        tired = torch.stack([mapping.unit(cells, polarity) for polarity in range(2)], 1).amax(1, keepdim=True) > limit
-        chosen = tired.expand_as(cells)
-        wanted = mapping.wanted(self.effective, None)
-        self.device.reset(state, chosen, stream.child("reset"))
-        own = self.settings.programming
-        method = own if own.method != "exact" else ProgrammingSettings(method="write_verify")
-        report = program(self.device, state, wanted, method, stream.child("programming"), chosen)
-        assert report is not None
+        state = self._state(slice(self.outputs))
+        report = restore_pairs(self.device, state, self.mapping, self.effective, self.settings, stream)
         tally.add(report.pulses, self.write_counts)
         tally.keep_apart([report.pulses], ...)
         tally.spend(self.device.conductance(state))

@@ -7,9 +7,30 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from analogdp.devices import DeviceModel
+from analogdp.devices import DeviceModel, DeviceState
+from analogdp.streams import Stream
 
 Scheme = Literal["half", "third"]
+
+
+def disturb(
+    device: DeviceModel,
+    state: DeviceState,
+    raised: Tensor,
+    lowered: Tensor,
+    tile: tuple[int, int] | None,
+    scheme: Scheme,
+    stream: Stream,
+) -> None:
+    """Let cells see the part of the voltage that pulses for others on their lines put across them, in place.
+
+    The arguments are those of :func:`disturbing_pulses`, the cells, and the stream of the devices' randomness and, where they
+    take whole pulses only, of the dice that round.
+    """
+    expected = disturbing_pulses(device, raised, lowered, tile, scheme)
+    if not device.fractional:
+        expected.add_(stream.child("rounding").uniform(tuple(expected.shape[1:]))).floor_()
+    device.pulse(state, expected, stream.child("pulses"))
 
 
 def disturbing_pulses(

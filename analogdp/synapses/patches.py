@@ -12,12 +12,28 @@ from torch import Tensor
 from analogdp.devices import DeviceState
 from analogdp.devices.selection import pick, pick_state, places, put, put_state
 
+_BLOCK_CELLS = 1 << 20
+"""Cells of one chip for which pulses are counted at a time, which bounds the memory that this takes."""
 _FEWEST = 1 << 14
 """Cells of a chip from which a patch of one chip is worth operations of its own."""
 _SLAB_CELLS = 1 << 17
 """Cells of one chip that are written at a time: few enough for their temporaries to stay in the processor's cache."""
 _FEW = 0.3
 """Share of written weights below which gathering these takes less time than it saves."""
+
+
+def blocks(lines: int, cells: int) -> Iterator[slice]:
+    """Ranges of ``lines`` output lines of ``cells`` cells each whose pulses are counted together.
+
+    They are the same whatever the number of chips: each block has its own random numbers.
+    """
+    return _ranges(lines, _BLOCK_CELLS // cells)
+
+
+def _ranges(lines: int, most: int) -> Iterator[slice]:
+    """All lines, in ranges of at most so many, but at least of one."""
+    most = max(1, most)
+    return (slice(start, min(start + most, lines)) for start in range(0, lines, most))
 
 
 @dataclass
@@ -54,8 +70,7 @@ class Patch:
     def slabs(self) -> Iterator[slice]:
         """Ranges of lines with few enough cells of a chip for what is computed of them to stay in the processor's cache."""
         lines = self.weights.shape[-2]
-        most = max(1, _SLAB_CELLS * lines // self.write_counts[0].numel())
-        return (slice(start, min(start + most, lines)) for start in range(0, lines, most))
+        return _ranges(lines, _SLAB_CELLS * lines // self.write_counts[0].numel())
 
     def part(self, chips: slice = slice(None), lines: slice = slice(None)) -> Self:
         """Some chips, or some lines."""

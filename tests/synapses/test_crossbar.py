@@ -1,6 +1,7 @@
 """Crossbars: built from weights, read, written through their devices, saved and restored."""
 
 import math
+import pickle
 from typing import Any
 
 import pytest
@@ -37,6 +38,15 @@ def small_update(chips: int = 2, seed: int = 3, dtype: torch.dtype = torch.float
 WEIGHTS = 0.2 * draw(2, 5, 8)
 STREAM = Stream(8, "update", (0, 1), dtype=torch.float64)
 PAIRS = ["reference", "balanced"]
+
+
+def test_a_pickled_crossbar_reads_the_same_and_takes_states() -> None:
+    crossbar, other = (build(WEIGHTS * factor, device=NOISY, pair="reference") for factor in (1, 0.5))
+    copy = pickle.loads(pickle.dumps(crossbar))
+    x = draw(2, 3, 8, seed=4)
+    assert torch.equal(copy.forward(x), crossbar.forward(x))
+    copy.load_state_dict(other.state_dict())
+    assert torch.equal(copy.forward(x), other.forward(x))
 
 
 @pytest.mark.parametrize("pair", PAIRS)

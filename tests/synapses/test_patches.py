@@ -7,7 +7,6 @@ import torch
 
 from analogdp.streams import Stream
 from analogdp.synapses import Crossbar, CrossbarSettings, LocalUpdate, patches
-from analogdp.synapses import crossbar as crossbars
 
 SHAPE = (2, 130, 160)
 DEVICES = ["reram_es", "pcm_gst", "gokmen_vlasov"]
@@ -100,7 +99,7 @@ def test_slabs_of_all_lines_are_written_with_numbers_of_their_own(monkeypatch: p
 
 
 def test_blocks_of_lines_bound_the_memory_of_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crossbars, "_BLOCK_CELLS", 160 * 50)
+    monkeypatch.setattr(patches, "_BLOCK_CELLS", 160 * 50)
     crossbar = build("gokmen_vlasov")
     assert [block.stop - block.start for block in crossbar._blocks()] == [50, 50, 30]
     crossbar.apply_update(update(1e-2), STREAM.at(0))
