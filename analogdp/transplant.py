@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cache
@@ -17,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from analogdp import api, registry
+from analogdp.analysis.gradients import forward
 from analogdp.data import Dataset
 from analogdp.data import load as load_data
 from analogdp.dynamics import Simulation
@@ -26,17 +28,18 @@ from analogdp.exports.inference import Term, inference_stages, why_no_forward_pa
 from analogdp.exports.torch_module import module_of
 from analogdp.files import write_bytes
 from analogdp.imports.torch_files import StateDict, of_mapping, read_state_dict
-from analogdp.imports.torch_models import read_model
-from analogdp.learning.evaluation import evaluate
+from analogdp.imports.torch_models import read_model, without_softmax
+from analogdp.learning.evaluation import EVALUATION_BATCH, evaluate
 from analogdp.network import Network, build
 from analogdp.network.initial_weights import InitialWeights, initial_weights
+from analogdp.network.normalisation import EPSILON
 from analogdp.nn.misfits import LayerErrors, layer_errors, warn_of_misfits
 from analogdp.runs import Observer
 from analogdp.runs.origin import with_weights
 from analogdp.scenario import Scenario, load_scenario
 from analogdp.scenario.loading import change_scenario
 from analogdp.scenario.settings import ProblemList
-from analogdp.scenario.weights import SUFFIX, match, weight_shape
+from analogdp.scenario.weights import SUFFIX, LayerEntries, match, weight_shape
 from analogdp.scenario.yaml import parse_yaml
 from analogdp.streams import Stream
 from analogdp.synapses import Crossbar
@@ -53,12 +56,21 @@ _AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Comparison:
-    """How the imported network does on test samples, for each chip, beside the torch model; no accuracies for regression."""
+    """How the imported network does on test samples, for each chip, beside the torch model; no accuracies for regression.
+
+    Attributes:
+        loss, accuracy: of every chip.
+        torch_loss, torch_accuracy: of the torch model.
+        from_rest: largest distance, for each chip, of an output from the one at rest through the same cells and neurons, of the
+            first 256 test samples without noise: what a network that settles for longer would still move, and what converters
+            round.
+    """
 
     loss: tuple[float, ...]
     accuracy: tuple[float, ...] | None
     torch_loss: float
     torch_accuracy: float | None
+    from_rest: tuple[float, ...]
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,7 +91,6 @@ class Imported:
     notes: tuple[str, ...]
     _wanted: tuple[InitialWeights, ...]
     _shape: tuple[int, ...]
-    _softmax: bool
 
     @property
     def errors(self) -> list[LayerErrors]:
@@ -106,7 +117,8 @@ class Imported:
         stream = Stream(scenario.seed, OPTION, network.chip_indices, network.device, network.dtype)
         found = evaluate(simulation, placed.test_inputs, placed.test_targets, placed.test_labels, stream)
         accuracy = None if found.accuracy is None else tuple(found.accuracy.tolist())
-        return Comparison(tuple(found.loss.tolist()), accuracy, *self._of_torch(data))
+        rest = self._from_rest(simulation, placed.test_inputs[:EVALUATION_BATCH], stream)
+        return Comparison(tuple(found.loss.tolist()), accuracy, *self._of_torch(data), rest)
 
     def train(self, out: Path | str | None = None, progress: Observer | None = None) -> api.Result:
         """Go on training in place, as a run whose directory holds all that it needs to be resumed.
@@ -117,15 +129,22 @@ class Imported:
         """
         return api.run(self.scenario, out=out, progress=progress)
 
+    def _from_rest(self, simulation: Simulation, inputs: Tensor, stream: Stream) -> tuple[float, ...]:
+        """How far each chip's outputs to inputs ``(batch, in)`` are from those at rest."""
+        shown = inputs.unsqueeze(0)
+        simulation.present(shown, stream=stream, quiet=True)
+        outputs = self.network.neurons[-1].upward(simulation.settle().state[-1])
+        return tuple((outputs - forward(self.network, shown)).abs().amax((1, 2)).tolist())
+
     @torch.no_grad()
     def _of_torch(self, data: Dataset) -> tuple[float, float | None]:
         """Loss and accuracy of the torch model."""
-        parameter = next(self.torch_model.parameters())
+        model = without_softmax(self.torch_model)
+        parameter = next(model.parameters())
         placed = data.to(parameter.device, parameter.dtype)
         starts = range(0, len(placed.test_inputs), _AT_ONCE)
         parts = (placed.test_inputs[start : start + _AT_ONCE] for start in starts)
-        outputs = torch.cat([self.torch_model(part.reshape(len(part), *self._shape)) for part in parts])
-        outputs = outputs.log() if self._softmax else outputs
+        outputs = torch.cat([model(part.reshape(len(part), *self._shape)) for part in parts])
         loss = self.network.loss.value(outputs.unsqueeze(0), placed.test_targets[:].unsqueeze(0)).mean()
         labels = placed.test_labels
         return float(loss), None if labels is None else float(Dataset.correct(outputs, labels).double().mean())
@@ -136,7 +155,11 @@ class Imported:
 
 
 def from_torch(
-    model: nn.Module | Mapping[str, Tensor] | Path | str, scenario: Scenario | Path | str | None = None, **changes: Any
+    model: nn.Module | Mapping[str, Tensor] | Path | str,
+    scenario: Scenario | Path | str | None = None,
+    *,
+    epsilon: float | None = None,
+    **changes: Any,
 ) -> Imported:
     """Put a network that torch trained on this package's hardware.
 
@@ -148,10 +171,12 @@ def from_torch(
             (``.safetensors``, ``.pt``), for which the scenario says them.
         scenario: data, neurons, synapses, learning; a name or a file of one; None: what an exported file says, or quickstart,
             which has digits and crossbars.
+        epsilon: of batch normalisations, which a state_dict does not tell; None: torch's usual 1e-5.
         changes: other settings, by dotted path: ``synapse="ideal"``, ``**{"synapse.weight_range": 2.0}``.
 
     Raises:
-        InputError: modules that are not supported, tensors that do not fit, a file that is none.
+        InputError: modules that are not supported, tensors that do not fit, a file that is none; an epsilon that is none, or
+            that nothing needs.
         ScenarioError: settings that do not go together, or with the model.
 
     Warns:
@@ -161,7 +186,12 @@ def from_torch(
     given = model if isinstance(model, nn.Module) else _state_dict(model)
     base = _base(scenario, given)
     asked = deepcopy(changes)
-    imported = _of_model(given, base, asked) if isinstance(given, nn.Module) else _of_tensors(given, base, asked)
+    if isinstance(given, nn.Module):
+        if epsilon is not None:
+            raise InputError("epsilon: the model's batch normalisations tell their own; leave it away")
+        imported = _of_model(given, base, asked)
+    else:
+        imported = _of_tensors(given, base, asked, epsilon)
     warn_of_misfits(imported.errors, _WAY_OUT, stacklevel=2)
     return imported
 
@@ -203,23 +233,43 @@ def _of_model(model: nn.Module, base: dict[str, Any], asked: dict[str, Any]) -> 
         told["network.loss"] = "cross_entropy"
     scenario = _scenario(base, asked, told, read.weights)
     shape = scenario.wirings[0].below if read.by_images else (-1,)
-    return _imported(scenario, read.weights, deepcopy(model).eval(), read.notes, shape, read.normal == "Softmax")
+    return _imported(scenario, read.weights, deepcopy(model).eval(), read.notes, shape)
 
 
-def _of_tensors(given: StateDict, base: dict[str, Any], asked: dict[str, Any]) -> Imported:
+def _of_tensors(given: StateDict, base: dict[str, Any], asked: dict[str, Any], epsilon: float | None) -> Imported:
     layers = base["network"]["layers"]
-    plain = [{**own, "normalise": None} if isinstance(own, dict) else own for own in layers]
-    notes = ("batch normalisation was folded into weights and biases",) if plain != layers else ()
-    base["network"]["layers"] = plain
+    base["network"]["layers"] = [{**own, "normalise": None} if isinstance(own, dict) else own for own in layers]
     outline = change_scenario(base, asked, OPTION) if asked else Scenario.model_validate(base)
     shapes = {name: tuple(own.shape) for name, own in given.tensors.items()}
     try:
         entries = match(shapes, outline.wirings, True, given.ordered)
     except ProblemList as error:
         raise InputError("\n".join(f"{given.source}: {problem}" for problem in error.problems)) from None
-    weights = tuple(initial_weights(given.tensors, entries, given.source))
+    notes = _notes_of_folding(entries, epsilon)
+    weights = tuple(initial_weights(given.tensors, entries, given.source, EPSILON if epsilon is None else epsilon))
     scenario = _scenario(base, asked, {}, weights)
-    return _imported(scenario, weights, None, notes, (-1,), False)
+    return _imported(scenario, weights, None, notes, (-1,))
+
+
+def _notes_of_folding(entries: Iterable[LayerEntries], epsilon: float | None) -> tuple[str, ...]:
+    """What is to be known of a state_dict's batch normalisations.
+
+    Raises:
+        InputError: the epsilon is none, or there are none to use it.
+    """
+    folded = [(own.weight, own.normalisation["running_var"]) for own in entries if own.normalisation is not None]
+    if epsilon is not None and not 0 < epsilon < math.inf:
+        raise InputError(
+            f"epsilon: {epsilon!r} is none; batch normalisation adds a number above 0 to variances, usually {EPSILON:g}"
+        )
+    if epsilon is not None and not folded:
+        raise InputError("epsilon: there is no batch normalisation; leave it away")
+    known = f"epsilon {EPSILON:g}, which a state_dict does not tell: from_torch(..., epsilon=...) takes another"
+    told = known if epsilon is None else f"the epsilon that was given, {epsilon:g}"
+    return tuple(
+        f"batch normalisation {statistics.rpartition('.')[0]} was folded into {weight} with {told}"
+        for weight, statistics in folded
+    )
 
 
 def _scenario(
@@ -265,12 +315,11 @@ def _imported(
     model: nn.Module | None,
     notes: tuple[str, ...],
     shape: tuple[int, ...],
-    softmax: bool,
 ) -> Imported:
     placed = api.placed_scenario(scenario)
     network = build(placed)
     model = model or _rebuilt(network, placed, weights)
-    return Imported(scenario, network, model, notes, weights, shape, softmax)
+    return Imported(scenario, network, model, notes, weights, shape)
 
 
 def _rebuilt(network: Network, scenario: Scenario, weights: tuple[InitialWeights, ...]) -> nn.Sequential:

@@ -85,6 +85,61 @@ def test_a_file_with_a_scenario_gives_the_same_network(suffix, tmp_path):
     torch.testing.assert_close(imported.torch_model(x), model(x), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("last", [nn.Softmax, nn.LogSoftmax])
+def test_the_loss_of_a_model_that_is_sure_of_its_classes_is_that_of_its_drives(last):
+    plain = dense()
+    with torch.no_grad():
+        plain[3].weight.mul_(3e3)
+    normal = nn.Sequential(*plain, nn.Sequential(last(dim=1))).eval()
+    found = adp.from_torch(normal, EXACT).evaluate()
+    data = load(EXACT.data, EXACT.seed)
+    assert (normal[:-1](data.test_inputs[:]).softmax(1) == 0).any()
+    expected = nn.functional.cross_entropy(plain(data.test_inputs[:]), data.test_labels)
+    assert found.torch_loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_how_far_outputs_are_from_rest_is_told():
+    model = dense().double()
+    rough, fine = (
+        adp.from_torch(model, EXACT, **{"dynamics.settle.tolerance": tolerance}).evaluate()
+        for tolerance in (1e-2, 1e-10)
+    )
+    assert fine.from_rest[0] < 1e-7
+    assert rough.from_rest[0] > 1e-4
+    assert fine.loss == (pytest.approx(fine.torch_loss, rel=1e-6),)
+
+
+def test_batch_normalisation_of_a_state_dict_is_folded_with_the_epsilon_that_is_told():
+    model = stack(nn.Linear(64, 12), nn.BatchNorm1d(12, eps=0.1), nn.ReLU(), nn.Linear(12, 10)).double()
+    scenario = adp.from_torch(model, EXACT).scenario
+    x = torch.rand(9, 64, dtype=torch.float64)
+    usual, told = (
+        adp.from_torch(model.state_dict(), scenario),
+        adp.from_torch(model.state_dict(), scenario, epsilon=0.1),
+    )
+    torch.testing.assert_close(forward(told.network, x.unsqueeze(0))[0], model(x), rtol=0, atol=1e-12)
+    assert told.notes == ("batch normalisation 1 was folded into 0.weight with the epsilon that was given, 0.1",)
+    model[1].eps = 1e-5
+    torch.testing.assert_close(forward(usual.network, x.unsqueeze(0))[0], model(x), rtol=0, atol=1e-12)
+    assert usual.notes[0].startswith(
+        "batch normalisation 1 was folded into 0.weight with epsilon 1e-05, which a state_dict does not tell"
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "epsilon", "words"),
+    [
+        (nn.Sequential(nn.Linear(64, 10), nn.BatchNorm1d(10)), 1e-3, "the model's batch normalisations tell their own"),
+        (nn.Linear(64, 10).state_dict(), 1e-3, "there is no batch normalisation"),
+        (nn.Linear(64, 10).state_dict(), -1e-3, "-0.001 is none"),
+    ],
+)
+def test_an_epsilon_that_nothing_needs_is_refused(model, epsilon, words):
+    scenario = adp.from_torch(nn.Linear(64, 10), EXACT).scenario
+    with pytest.raises(InputError, match=f"epsilon: {words}"):
+        adp.from_torch(model, scenario, epsilon=epsilon)
+
+
 def test_a_softmax_is_left_out_and_cross_entropy_taken():
     imported = adp.from_torch(dense(nn.Softmax(dim=1)), EXACT)
     assert imported.scenario.network.loss == "cross_entropy"

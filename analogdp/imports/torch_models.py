@@ -186,6 +186,14 @@ def read_model(model: nn.Module) -> TorchLayers:
     )
 
 
+def without_softmax(model: nn.Module) -> nn.Sequential:
+    """The very modules of a model that :func:`read_model` reads but its last softmax, so that outputs are drives.
+
+    A softmax of drives that lie far apart is exactly 0 for the lower ones, which no logarithm brings back.
+    """
+    return nn.Sequential(*(own for _, own in _modules(model, "") if not isinstance(own, nn.Softmax | nn.LogSoftmax)))
+
+
 def _modules(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
     """All modules in the order in which they are called, those of inner sequences among them."""
     if type(module) is not nn.Sequential:
