@@ -17,6 +17,7 @@ from analogdp.exports import export_network, exporter
 from analogdp.exports.base import one_chip
 from analogdp.files import refuse_existing
 from analogdp.imports import Measured, Missing, WeightErrors, read_measured, replace_cells
+from analogdp.imports.measured import only_chip
 from analogdp.learning import evaluation
 from analogdp.network import Network, build
 from analogdp.scenario import Scenario
@@ -128,11 +129,15 @@ def with_conductances(
 
     Raises:
         InputError: no such run, or not a finished one; no such source, or one of other shapes; values that are no
-            conductances; missing cells that nobody said what to do with.
+            conductances, or none of such a device; missing cells that nobody said what to do with.
         RunError: the network diverged.
+
+    Warns:
+        AnalogdpWarning: conductances are far from the range of their device, as with a wrong unit.
     """
     result, scenario = _finished(run)
     measured = source if isinstance(source, Measured) else read_measured(source, chip)
+    only_chip(measured.source, [measured.chip], chip)
     own = _chip(scenario.simulated_chips, measured)
     with computing_with(result.manifest.threads):
         before = one_chip(result.network, scenario, own)
@@ -169,7 +174,11 @@ def _chip(chips: tuple[int, ...], measured: Measured) -> int:
 
 
 def _opened(run: Result | Path | str) -> Result:
-    return run if isinstance(run, Result) else open_run(run)
+    if isinstance(run, Result):
+        return run
+    if not isinstance(run, str | Path):
+        raise InputError(f"{run!r} is no run; give its directory, or what adp.run or adp.open_run returned")
+    return open_run(run)
 
 
 def _finished(run: Result | Path | str) -> tuple[Result, Scenario]:

@@ -368,6 +368,32 @@ def test_an_unknown_way_with_missing_cells_is_refused_with_the_nearest(run: Path
         measured(run, exported(run, tmp_path), missing="traned")
 
 
+@pytest.mark.parametrize("missing", [None, 3, ["open"]])
+def test_a_way_with_missing_cells_is_a_word(missing: Any, run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"missing: unknown .* Known: open, refuse, trained"):
+        measured(run, exported(run, tmp_path), missing=missing)
+
+
+@pytest.mark.parametrize("source", [5, None, ["bench"]])
+def test_a_source_of_another_type_is_refused(source: Any, run: Path) -> None:
+    with pytest.raises(InputError, match="is no path; give a folder of CSV files or an HDF5 file"):
+        measured(run, source)
+
+
+@pytest.mark.parametrize("own", [5, None, ["run"]])
+def test_a_run_of_another_type_is_refused(own: Any) -> None:
+    for call in (analogdp.evaluate, lambda run: measured(run, Path("bench"))):
+        with pytest.raises(InputError, match="is no run; give its directory"):
+            call(own)
+
+
+def test_the_chip_of_what_was_read_is_not_another_one(chips: Path, tmp_path: Path) -> None:
+    read = read_measured(exported(chips, tmp_path), 1)
+    assert analogdp.with_conductances(chips, read, chip=1).after.chip == 1
+    with pytest.raises(InputError, match="nothing was measured of chip 2; chips: 1"):
+        analogdp.with_conductances(chips, read, chip=2)
+
+
 def test_what_was_read_can_be_changed_in_python_before_it_is_used(run: Path, tmp_path: Path) -> None:
     read = read_measured(exported(run, tmp_path))
     read[0].plus[:] *= 1.1

@@ -78,7 +78,7 @@ def replace_cells(network: Network, measured: Measured, missing: Missing = "refu
         AnalogdpWarning: conductances are far from the range of their device, as with a wrong unit.
     """
     if missing not in MISSING_CELLS:
-        raise InputError(f"missing: unknown {missing!r}: {suggestion(missing, MISSING_CELLS)}")
+        raise InputError(f"missing: unknown {missing!r}: {suggestion(str(missing), MISSING_CELLS)}")
     crossbars = {name: own for name, own in named_synapses(network).items() if isinstance(own, Crossbar)}
     if not crossbars:
         raise InputError(

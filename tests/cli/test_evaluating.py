@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 import analogdp
+from analogdp.errors import AnalogdpWarning
 from tests.commands import Command
 from tests.small_runs import small_run
 
@@ -55,6 +58,44 @@ def test_a_table_says_what_was_lost_with_the_measured_cells(run: Path, tmp_path:
     assert columns(lines[6])[:4] == ["synapse0", "48", "2", "2"]
     assert int(columns(lines[6])[4]) >= 1
     assert columns(lines[7])[:4] == ["synapse1", "24", "0", "0"]
+
+
+def test_scores_are_kept_in_a_file(run: Path, tmp_path: Path, command: Command) -> None:
+    plain, kept = command("evaluate", run), command("evaluate", run, "--json", tmp_path / "scores.json")
+    assert kept == plain
+    scores = [asdict(score) for score in analogdp.evaluate(run)]
+    assert json.loads((tmp_path / "scores.json").read_text()) == {"run": str(run), "scores": scores}
+
+
+def test_what_became_of_the_cells_is_kept_in_a_file(run: Path, tmp_path: Path, command: Command) -> None:
+    (source,) = analogdp.export(run, "csv", tmp_path / "bench", chip=1)
+    arguments = ("--conductances", source, "--missing", "open", "--json", tmp_path / "found.json")
+    code, _, err = command("evaluate", run, *arguments)
+    assert (code, err) == (0, "")
+    told = json.loads((tmp_path / "found.json").read_text())
+    found = analogdp.with_conductances(run, source, missing="open")
+    assert (told["run"], told["conductances"], told["missing"]) == (str(run), str(source), "open")
+    assert (told["simulated"], told["measured"]) == (asdict(found.before), asdict(found.after))
+    assert [own["name"] for own in told["crossbars"]] == ["synapse0", "synapse1"]
+    assert told["crossbars"][1] == {**asdict(found.layers[1]), "worst_at": list(found.layers[1].worst_at)}
+
+
+def test_a_file_of_results_that_exists_is_left_as_it_is(run: Path, tmp_path: Path, command: Command) -> None:
+    (tmp_path / "found.json").write_text("mine")
+    code, out, err = command("evaluate", run, "--json", tmp_path / "found.json")
+    assert (code, out) == (2, "")
+    assert "found.json exists; a file of results needs a new name" in err
+    assert (tmp_path / "found.json").read_text() == "mine"
+
+
+def test_a_wrong_unit_is_told_beside_the_table(run: Path, tmp_path: Path, command: Command) -> None:
+    (source,) = analogdp.export(run, "csv", tmp_path / "bench", chip=1)
+    for tile in source.glob("*.csv"):
+        tile.write_text(tile.read_text().replace("[S]", "[uS]"))
+    with pytest.warns(AnalogdpWarning, match="values in S that were read as uS: check the unit"):
+        code, out, _ = command("evaluate", run, "--conductances", source)
+    assert code == 0
+    assert "measured" in out
 
 
 @pytest.mark.parametrize(

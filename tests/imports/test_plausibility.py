@@ -112,6 +112,8 @@ def test_missing_cells_say_nothing(of_card: Callable[[str], Cells]) -> None:
         warnings.simplefilter("error")
         cells.check(np.full((3, 3), np.nan))
         cells.check(np.array([[np.nan, cells.table.high], [np.nan, np.nan]]))
+    with pytest.warns(AnalogdpWarning, match="20 times above"):
+        cells.check(np.array([[np.nan, 20 * cells.table.high], [np.nan, np.nan]]))
 
 
 def test_each_polarity_has_a_unit_of_its_own(of_card: Callable[[str], Cells]) -> None:
