@@ -230,13 +230,38 @@ REFUSED = {
     "delays": ({"dynamics": {"axons": {"delay": "1 us"}}}, "dynamics.axons: messages arrive at once"),
     "events": ({"dynamics": {"axons": {"threshold": 0.1}}}, "dynamics.axons: messages arrive at once"),
     "images": ({"data": "digits", "network": {"layers": ["1x8x8", {"conv": 2, "kernel": 3}, 10]}}, "network.layers: "),
-    "converters": ({"synapse": {"model": "crossbar", "dac": {"bits": 6}}}, "synapse.dac: Brian2 reads weights exactly"),
+    "converters": (
+        {"synapse": {"model": "crossbar", "dac": {"bits": 6}}},
+        "synapse.dac: Brian2 reads weights exactly; in the scenario, use synapse.dac=null, or to export without: "
+        "lossy=[converters]",
+    ),
     "untied": ({"neuron": "untied"}, "neuron.model: untied has no equations"),
     "backpropagation": ({"neuron": "backpropagation"}, "neuron.model: backpropagation has no equations"),
     "threshold": ({"neuron": "threshold"}, "neuron.model: threshold has no equations"),
     "predictive coding": ({"neuron": "predictive_coding"}, "neuron.model: predictive_coding has no equations"),
     "many synapses": ({"network": {"layers": [64, 2000, 2000, 10]}}, "network.layers: 8040000 synapses"),
 }
+
+
+def test_converters_that_may_be_lost_are_left_out_and_named_at_the_head(tmp_path):
+    scenarios = [
+        scenario_of(synapse={"model": "crossbar", **converters})
+        for converters in ({}, {"adc": {"bits": 4}, "dac": {"bits": 4}})
+    ]
+    for scenario, name in zip(scenarios, ("without", "with"), strict=True):
+        exported(scenario, tmp_path / name, lossy=["converters"])
+        head = " ".join(ast.get_docstring(ast.parse((tmp_path / name / "network.py").read_text())).split())
+        assert ("noise of any kind, converters of the crossbars. Samples" in head) == (name == "with")
+    one, other = (dict(np.load(tmp_path / name / "weights.npz")) for name in ("without", "with"))
+    assert all(np.array_equal(values, other[name]) for name, values in one.items())
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refusal_of_a_run_names_no_settings_of_scenarios_as_options_of_the_command(case, tmp_path):
+    scenario = Scenario.model_validate(REFUSED[case][0])
+    refusals = [str(problem) for problem in exporter("brian2").settings.contradictions(scenario)]
+    assert refusals
+    assert not any("--set" in refusal for refusal in refusals)
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -22,6 +22,7 @@ from analogdp.errors import InputError, Problem
 from analogdp.exports.base import Exporter, OneChipSettings, one_chip
 from analogdp.exports.brian2.equations import LayerText, layer_text
 from analogdp.exports.brian2.script import NAME, NUMBERS, script
+from analogdp.exports.inference import inexact_reads, way_to_lose
 from analogdp.learning.evaluation import EVALUATION_BATCH
 from analogdp.network import Network
 from analogdp.neurons import NeuronModel
@@ -42,6 +43,9 @@ class Brian2Settings(OneChipSettings):
     samples: int = Field(
         default=10, ge=1, le=EVALUATION_BATCH, description="how many of the first test samples go with it"
     )
+    lossy: tuple[Literal["converters"], ...] = Field(
+        default=(), description="what may be lost; converters: crossbars are read without"
+    )
 
     def contradictions(self, scenario: Scenario) -> list[Problem]:
         problems = super().contradictions(scenario)
@@ -49,15 +53,21 @@ class Brian2Settings(OneChipSettings):
         if self.samples > test:
             refusal = f"{self.samples} is more than there are test samples; allowed: 1 to {min(test, EVALUATION_BATCH)}"
             problems.append(Problem("samples", refusal))
-        return problems + [Problem("format", f"brian2 cannot hold {reason}") for reason in _refused(scenario)]
+        return problems + [
+            Problem("format", f"brian2 cannot hold {reason}") for reason in _refused(scenario, self.lossy)
+        ]
 
 
-def _refused(scenario: Scenario) -> Iterator[str]:
+def _refused(scenario: Scenario, lossy: tuple[str, ...]) -> Iterator[str]:
     """What the script cannot do as the run does, with the way out."""
-    # Noise is off, that of conductances, too.
-    yield from (str(each) for each in refused_parts(scenario) if each.path != "noise.conductance")
+    for part in refused_parts(scenario):
+        converters = part.path in ("synapse.dac", "synapse.adc")
+        # Noise is off, that of conductances, too.
+        if part.path == "noise.conductance" or (converters and lossy):
+            continue
+        yield _in_scenario(str(part)) + (f", or {way_to_lose(['converters'])}" if converters else "")
     if reason := _no_equations(scenario):
-        yield reason
+        yield _in_scenario(reason)
     if (synapses := 2 * sum(own.lines * own.fan_in for own in scenario.wirings[1:])) > MOST_SYNAPSES:
         yield f"network.layers: {synapses} synapses between layers, up and down; allowed: up to {MOST_SYNAPSES}"
     dynamics = scenario.dynamics
@@ -67,6 +77,11 @@ def _refused(scenario: Scenario) -> Iterator[str]:
         yield f"dynamics.clock: {dynamics.clock} is a matter of dice, which no other program throws; use continuous"
     if not dynamics.axons.transparent:
         yield "dynamics.axons: messages arrive at once in it; use no delays and no thresholds"
+
+
+def _in_scenario(refusal: str) -> str:
+    """The way out as one of the scenario: ``--set`` of ``analogdp export`` is for options of the format."""
+    return refusal.replace("; use --set ", "; in the scenario, use ").replace(" --set ", " ")
 
 
 def _no_equations(scenario: Scenario) -> str | None:
@@ -171,6 +186,8 @@ def _script(
 def _about(network: Network, scenario: Scenario, dynamics: ContinuousSettings) -> list[str]:
     """The paragraphs at the script's head."""
     sizes, (chip,) = "-".join(map(str, network.sizes)), network.chip_indices
+    left_out = ["labels and nudging (outputs are free)", "learning", "noise of any kind"]
+    left_out += ["converters of the crossbars"] * ("converters" in inexact_reads(scenario))
     about = [
         f"Inference of the trained network {scenario.name!r}, chip {chip}, in Brian2; written by analogdp {__version__}.",
         f"    python {NAME}                       on numpy\n"
@@ -180,7 +197,7 @@ def _about(network: Network, scenario: Scenario, dynamics: ContinuousSettings) -
         f"an exact read of the trained synapses ({scenario.synapse.model}) finds, in network units; mismatch of the neurons is "
         "in it. "
         "All states follow the targets of their equations with time constant tau, all layers at once.",
-        "Not in it: labels and nudging (outputs are free), learning, noise of any kind. Samples are shown one after the other, "
+        f"Not in it: {', '.join(left_out)}. Samples are shown one after the other, "
         "each as long as the slowest of the run's test batch takes to settle.",
     ]
     if isinstance(scenario.dynamics, ContinuousSettings) and scenario.dynamics.integrator != dynamics.integrator:
