@@ -52,20 +52,35 @@ class Bench:
             found |= {"pulse_width": pulse.width, "pulse_width_unit": "seconds", "pulse_shape": pulse.shape}
         if programs is None:
             return found | {"no_program": str(why_no_program(card))}
-        return found | {
+        found |= {
             "program_from": "reset" if programs.reset else "as delivered",
             "program_start_conductance": programs.start,
             "program_largest_error": programs.largest_error,
             "program_conductance_unit": "siemens",
         }
+        if programs.largest_error <= self.tolerance:
+            return found
+        warning = (
+            f"steps of card {card.name!r} are so coarse that programs miss targets by up to {programs.largest_error:.3g} S, more "
+            f"than the tolerance of {self.tolerance:.3g} S; program_unmet of each chip says of how many devices"
+        )
+        return found | {"program_warning": warning}
 
     def arrays(self, tile: Arrays) -> Arrays:
         """The pulse programs of a tile, by what :meth:`Cells.arrays` says of it; empty if there are none."""
+        return {} if self.programs is None else self.programs.of(self._targets(tile))
+
+    def unmet(self, tile: Arrays) -> int:
+        """How many devices of a tile are out of tolerance after their programs, a nominal device taken; 0 without programs."""
         if self.programs is None:
-            return {}
+            return 0
+        return int((self.programs.misses(self._targets(tile)) > self.tolerance).sum())
+
+    def _targets(self, tile: Arrays) -> NDArray[Any]:
+        """Of single devices, ``(devices, word lines, bit lines)`` in siemens."""
         single = [tile[name] for name in TARGET_DEVICES if name in tile]
         both = [tile[name] for name in TARGETS][: len(self.crossbar.mapping.signs)]
-        return self.programs.of(np.concatenate(single) if single else np.stack(both))
+        return np.concatenate(single) if single else np.stack(both)
 
     def write(self, group: h5py.Group) -> None:
         """Write what the whole crossbar has in common."""

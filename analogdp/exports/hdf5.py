@@ -13,15 +13,16 @@ The layout of a file (format version 2); ``read_conductances`` of :mod:`analogdp
                                      tile_bit_lines (the largest tile), tile_rows, tile_columns (the grid of tiles),
                                      scale (weight per siemens), conductance_low, conductance_high (siemens);
                                      target_tolerance (siemens); of pulse programs program_from, program_start_conductance and
-                                     program_largest_error (siemens), or why there are none in no_program; pulse_up, pulse_down,
-                                     pulse_width and pulse_shape, if the card states them; shares of
-                                     the devices of a unit in its current, where several make up a cell; where lines have
-                                     resistance, word_line_resistance and bit_line_resistance between two cells,
-                                     source_resistance and sense_resistance (ohms); in networks of images what
-                                     :mod:`analogdp.exports.geometry` writes: shape_below, shape_read, shape_drives,
-                                     shape_above, normalised, kernel_channels, kernel_size, kernel_stride, kernel_padding,
-                                     activity_pool_kind, activity_pool_size, activity_pool_stride, the same of drive_pool
+                                     program_largest_error (siemens), and program_warning where that is larger than
+                                     the tolerance, or why there are none in no_program; pulse_up, pulse_down, pulse_width
+                                     and pulse_shape, if the card states them; shares of the devices of a unit in its current,
+                                     where several make up a cell; where lines have resistance, word_line_resistance and
+                                     bit_line_resistance between two cells, source_resistance and sense_resistance (ohms);
+                                     in networks of images what :mod:`analogdp.exports.geometry` writes: shape_below, shape_read,
+                                     shape_drives, shape_above, normalised, kernel_channels, kernel_size, kernel_stride,
+                                     kernel_padding, activity_pool_kind, activity_pool_size, activity_pool_stride, the same of drive_pool
     /synapses/<k>/device_card        the resolved device card, JSON text
+    /synapses/<k>/chip_<c>           Attribute: program_unmet, devices that a program leaves out of tolerance
     /synapses/<k>/chip_<c>/tile_<i>_<j>
                                      one physical array of differential pairs. Attributes: first_word_line,
                                      first_bit_line
@@ -83,7 +84,7 @@ from analogdp.exports.geometry import write_geometry
 from analogdp.exports.programming import write_programming
 from analogdp.exports.pulse_programs import UNITS as PROGRAM_UNITS
 from analogdp.exports.storage import plain, write_array, write_text
-from analogdp.files import atomic_path
+from analogdp.files import atomic_path, written_by_library
 from analogdp.network import Network
 from analogdp.scenario.loading import dump_scenario
 from analogdp.scenario.schema import ExportSettings, Scenario
@@ -142,7 +143,7 @@ def write_conductances(path: Path, network: Network, scenario: Scenario) -> Path
 
 
 def _write(path: Path, network: Network, scenario: Scenario) -> None:
-    with h5py.File(path, "w") as file:
+    with written_by_library(path) as target, h5py.File(target, "w") as file:
         _write_header(file, network, scenario)
         for cells in all_cells(network):
             group = file.create_group(cells.name)
@@ -213,11 +214,16 @@ def _write_synapse(group: h5py.Group, cells: Cells, chips: tuple[int, ...], scen
         bench.write(group)
     for position, chip in enumerate(chips):
         own = group.create_group(f"chip_{chip}")
+        unmet = 0
         for place in cells.places:
             part = own.create_group(place.name)
             part.attrs.update({"first_word_line": place.word_lines.start, "first_bit_line": place.bit_lines.start})
-            for name, values in _tile(cells, bench, position, place).items():
+            arrays = _tile(cells, bench, position, place)
+            for name, values in arrays.items():
                 write_array(part, name, values, _unit(name))
+            unmet += 0 if bench is None else bench.unmet(arrays)
+        if bench is not None and bench.programs is not None:
+            own.attrs["program_unmet"] = unmet
 
 
 def _tile(cells: Cells, bench: Bench | None, position: int, place: Place) -> Arrays:

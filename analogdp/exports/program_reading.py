@@ -39,6 +39,8 @@ class PulsePrograms:
         start: conductance in siemens that cells have before.
         reset: whether that is after a reset; else as delivered.
         largest_error: by which a nominal device may miss its target, in siemens.
+        unmet: how many devices of the chip miss theirs by more than the tolerance; None if the file does not say.
+        warning: that programs may miss targets by more than the tolerance, and by how much; None if they do not.
         tile: word lines and bit lines of the largest tile.
         tiles: data sets by row and column of the tile, as they are in the file.
     """
@@ -46,6 +48,8 @@ class PulsePrograms:
     start: float
     reset: bool
     largest_error: float
+    unmet: int | None
+    warning: str | None
     tile: tuple[int, int]
     tiles: dict[tuple[int, int], dict[str, NDArray[Any]]]
 
@@ -108,6 +112,8 @@ def _programs(group: h5py.Group, chip: h5py.Group) -> PulsePrograms:
         start=float(attributes["program_start_conductance"]),
         reset=attributes["program_from"] == "reset",
         largest_error=float(attributes["program_largest_error"]),
+        unmet=int(chip.attrs["program_unmet"]) if "program_unmet" in chip.attrs else None,
+        warning=attributes.get("program_warning"),
         tile=tile,
         tiles=tiles,
     )

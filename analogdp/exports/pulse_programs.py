@@ -1,9 +1,10 @@
 """Pulse programs: the pulses by which a controller brings new cells to their targets, as the nominal device predicts.
 
-A cell starts as delivered, or reset where pulses only raise it. It gets at most two runs of equal pulses: one towards the target,
-and one back where steps are so coarse that the first cannot come within the tolerance. Of all such programs up to a number of
-pulses a table is made, by the device model without variation and noise, and each cell gets the one that ends nearest. Cells with
-a state equation are exposed to a voltage for any time, where their card's pulse is rectangular: then the time is interpolated.
+A cell starts as delivered, or reset where pulses only raise it. It gets at most three runs of equal pulses: one towards the
+target, one back where steps are so coarse that the first cannot come within the tolerance of every target, and a third one where
+two cannot. Of all such programs up to a number of pulses a table is made, by the device model without variation and noise, and
+each cell gets the one that ends nearest; the file says where that may be out of tolerance. Cells with a state equation are
+exposed to a voltage for any time, where their card's pulse is rectangular: then the time is interpolated.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ MOST_PULSES = 1 << 17
 """Of a run."""
 
 MOST_BACK = 64
-"""Pulses of a second run."""
+"""Pulses of a second run, and of a third one."""
+
+MOST_RUNS = 3
+"""Of a program."""
 
 LARGEST_TABLE = 1 << 17
 """Programs in a table."""
@@ -58,7 +62,7 @@ class Programs:
         start: conductance in siemens that cells have before.
         reset: whether that is after a reset; else as delivered.
         conductance: that they have after each program, ascending.
-        first, second: signed pulses of the two runs, of exposures in pulse widths; the second is None if there is none.
+        runs: signed pulses of each program's runs ``(programs, runs)``, of exposures in pulse widths; 0: no such run.
         exposure: voltages up and down and the width of a pulse where cells are exposed for any time, else None.
         largest_error: by which a program may miss a target within the range, in siemens.
     """
@@ -66,8 +70,7 @@ class Programs:
     start: float
     reset: bool
     conductance: NDArray[np.float64]
-    first: NDArray[np.float64]
-    second: NDArray[np.float64] | None
+    runs: NDArray[np.float64]
     exposure: tuple[float, float, float] | None
     largest_error: float
 
@@ -83,7 +86,7 @@ class Programs:
             on it bit line by bit line, device by device.
         """
         in_turn = np.ascontiguousarray(np.moveaxis(targets, 0, -1))
-        runs = np.stack(self._chosen(in_turn.ravel()), -1)
+        runs = self._chosen(in_turn.ravel())
         present = runs != 0
         number = present.sum(-1, dtype=np.uint8)
         start = np.cumsum(number, dtype=np.int64) - number
@@ -99,12 +102,23 @@ class Programs:
         found["program_duration"] = np.abs(listed) * width
         return found
 
-    def _chosen(self, targets: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], ...]:
+    def misses(self, targets: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """By how much in siemens the programs of cells miss their targets, of the targets' shape."""
         if self.exposure is not None:
-            return (np.interp(targets, self.conductance, self.first),)
-        middles = (self.conductance[1:] + self.conductance[:-1]) / 2
-        index = np.searchsorted(middles, targets)
-        return tuple(runs[index] for runs in (self.first, self.second) if runs is not None)
+            reached = np.clip(targets, self.conductance[0], self.conductance[-1])
+        else:
+            reached = self.conductance[self._nearest(targets)]
+        return np.asarray(np.abs(reached - targets), dtype=np.float64)
+
+    def _chosen(self, targets: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Runs ``(cells, runs)`` of cells."""
+        if self.exposure is not None:
+            return np.asarray(np.interp(targets, self.conductance, self.runs[:, 0])).reshape(-1, 1)
+        return self.runs[self._nearest(targets)]
+
+    def _nearest(self, targets: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
+        """Places of programs."""
+        return np.asarray(np.searchsorted((self.conductance[1:] + self.conductance[:-1]) / 2, targets))
 
 
 def why_no_program(card: DeviceCard) -> str | None:
@@ -132,33 +146,32 @@ def programs_of(card: DeviceCard, tolerance: float) -> Programs | None:
     exposed = device.fractional and pulse is not None and pulse.shape == "rectangular"
     signs = (1.0,) if device.unidirectional else (1.0, -1.0)
     ways = [sign * _way(device, sign, tolerance, exposed) for sign in signs]
-    first = np.concatenate([[0.0], *ways])
-    second: NDArray[np.float64] | None = None
-    reached = key = _after(device, first)
-    if not exposed and not device.unidirectional and _largest_error(device, reached) > tolerance:
-        first, second = _there_and_back(first)
-        reached = _after(device, first, second)
+    runs = np.concatenate([[0.0], *ways])[:, np.newaxis]
+    reached = key = _after(device, runs)
+    turns = not exposed and not device.unidirectional
+    while turns and runs.shape[1] < MOST_RUNS and _largest_error(device, reached) > tolerance:
+        runs = _and_back(runs)
+        reached = _after(device, runs)
         key = np.rint(reached / (NEAR * tolerance))
     # Of programs that end at the same conductance the shortest comes first.
-    order = np.lexsort((np.abs(first) if second is None else np.abs(first) + np.abs(second), key))
+    order = np.lexsort((np.abs(runs).sum(1), key))
     kept = order[np.diff(key[order], prepend=-1.0) > 0]
     return Programs(
-        start=float(_after(device, np.zeros(1))[0]),
+        start=float(_after(device, np.zeros((1, 1)))[0]),
         reset=device.unidirectional,
         conductance=reached[kept],
-        first=first[kept],
-        second=None if second is None else second[kept],
+        runs=runs[kept],
         exposure=(pulse.up, pulse.down, pulse.width) if exposed and pulse is not None else None,
-        largest_error=_largest_error(device, reached),
+        largest_error=_largest_error(device, reached[kept]),
     )
 
 
-def _there_and_back(runs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Every run of a list, as long as the table has room, followed by every number of pulses in the other direction."""
+def _and_back(runs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Every program of a list, as long as the table has room, followed by every number of pulses against its last run."""
     back = np.arange(MOST_BACK + 1.0)
-    few = runs[np.argsort(np.abs(runs), kind="stable")][: LARGEST_TABLE // len(back)]
-    first = np.repeat(few, len(back))
-    return first, -np.sign(first) * np.tile(back, len(few))
+    few = runs[np.argsort(np.abs(runs).sum(1), kind="stable")][: LARGEST_TABLE // len(back)]
+    before = np.repeat(few, len(back), axis=0)
+    return np.column_stack((before, -np.sign(before[:, -1]) * np.tile(back, len(few))))
 
 
 def _start(device: DeviceModel, cells: int) -> DeviceState:
@@ -169,11 +182,11 @@ def _start(device: DeviceModel, cells: int) -> DeviceState:
     return state
 
 
-def _after(device: DeviceModel, *runs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Conductances in siemens ``(programs,)`` after runs of signed pulses, one after the other, each ``(programs,)``."""
-    state = _start(device, len(runs[0]))
-    for counts in runs:
-        device.pulse(state, torch.from_numpy(counts).view(1, 1, 1, -1), STREAM)
+def _after(device: DeviceModel, runs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Conductances in siemens ``(programs,)`` after runs ``(programs, runs)`` of signed pulses, one after the other."""
+    state = _start(device, len(runs))
+    for counts in runs.T:
+        device.pulse(state, torch.tensor(counts).view(1, 1, 1, -1), STREAM)
     return np.asarray(device.conductance(state).flatten().numpy())
 
 
@@ -182,7 +195,7 @@ def _way(device: DeviceModel, sign: float, tolerance: float, exposed: bool) -> N
     end, most = device.high if sign > 0 else device.low, 1.0
     before = np.inf
     while most < MOST_PULSES:
-        missing = float(sign * (end - _after(device, np.array([sign * most]))[0]))
+        missing = float(sign * (end - _after(device, np.array([[sign * most]]))[0]))
         if missing <= NEAR * tolerance or missing >= before:
             break
         before, most = missing, 2 * most

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from analogdp.devices import DeviceCard, load_card
 from analogdp.errors import InputError
 from analogdp.exports import export_network, exporter, read_conductances, read_pulse_programs
 from analogdp.exports.nominal import STREAM, nominal_device
+from analogdp.exports.program_reading import PulsePrograms
 from analogdp.exports.pulse_programs import programs_of, why_no_program
 
 PULSED = ("capacitor", "ecram_li", "gokmen_vlasov", "reram_array_om", "reram_es", "reram_sb")
@@ -107,6 +109,54 @@ def test_exposures_of_cells_with_a_state_equation_end_at_their_targets(name: str
             assert abs(float(device.conductance(state)) - target) < 0.1 * tolerance(card)
 
 
+def nominal_cells_after(name: str, own: PulsePrograms, device: int) -> np.ndarray:
+    """Conductances ``(8, 6)`` of nominal cells after the programs of one device of each cell."""
+    nominal = nominal_device(load_card(name))
+    cells = nominal.sample((1, 8, 6), STREAM)
+    if own.reset:
+        nominal.reset(cells, torch.ones((1, 1, 8, 6), dtype=torch.bool), STREAM)
+    for number in range(3):
+        counts = np.zeros((1, 1, 8, 6))
+        for place in np.ndindex(8, 6):
+            for run in own.of(*place, device)[number : number + 1]:
+                counts[0, 0][place] = run.polarity * run.pulses
+        nominal.pulse(cells, torch.from_numpy(counts), STREAM)
+    return nominal.conductance(cells)[0, 0].numpy()
+
+
+@pytest.mark.parametrize(
+    ("name", "pair", "coarse"),
+    [("reram_sb", "balanced", False), ("reram_array_hfo2", "reference", True), ("pcm_gst", "one_sided", True)],
+)
+def test_the_file_counts_devices_out_of_tolerance_and_warns_of_them(
+    tmp_path: Path, name: str, pair: str, coarse: bool, make_network, make_scenario
+) -> None:
+    sections = {"synapse": {"model": "crossbar", "device": name, "pair": pair, "tile": "5x3"}, "chips": 2}
+    network, scenario = make_network((8, 6, 4), **sections), make_scenario((8, 6, 4), **sections)
+    path = export_network(network, scenario, exporter("hdf5"), tmp_path / "c.h5")[0]
+    crossbar, own = read_conductances(path, chip=1)[0], read_pulse_programs(path, layer=0, chip=1)
+    targets = (crossbar.plus_target,) if pair == "reference" else (crossbar.plus_target, crossbar.minus_target)
+    misses = [np.abs(nominal_cells_after(name, own, device) - target[0]) for device, target in enumerate(targets)]
+    assert own.unmet == (np.stack(misses) > crossbar.target_tolerance).sum()
+    assert (own.unmet > 0) == coarse
+    about = json.loads(path.with_name("c.h5.json").read_text())["crossbars"]["synapses/0"]
+    assert (own.warning is not None) == coarse
+    assert about.get("program_warning") == own.warning
+    if coarse:
+        assert f"{own.largest_error:.3g} S, more than the tolerance of {crossbar.target_tolerance:.3g} S" in own.warning
+
+
+def test_the_coarsest_cells_get_a_third_run_that_more_than_halves_those_out_of_tolerance() -> None:
+    card = load_card("reram_array_hfo2")
+    found = programs_of(card, tolerance(card))
+    targets = np.linspace(card.low, card.high, 1000).reshape(1, 1, -1)
+    assert found.of(targets)["program_runs"].max() == 3
+    misses = found.misses(targets)
+    assert misses.max() <= found.largest_error * (1 + 1e-9)
+    # 39 % after two runs.
+    assert (misses > tolerance(card)).mean() < 0.16
+
+
 def test_coarse_cells_get_a_second_run_back_that_brings_more_of_them_within_the_tolerance() -> None:
     card = load_card("reram_array_om")
     found = programs_of(card, tolerance(card))
@@ -143,7 +193,7 @@ def test_cells_that_pulses_only_raise_start_from_a_reset() -> None:
     card = load_card("pcm_gst")
     found = programs_of(card, tolerance(card))
     assert found.reset
-    assert (found.first >= 0).all()
+    assert (found.runs >= 0).all()
 
 
 @pytest.mark.parametrize("name", ["pcm_joshi", "rram_wan", "sonos_agrawal"])
