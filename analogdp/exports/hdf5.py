@@ -20,7 +20,8 @@ The layout of a file (format version 2); ``read_conductances`` of :mod:`analogdp
                                      bit_line_resistance between two cells, source_resistance and sense_resistance (ohms);
                                      in networks of images what :mod:`analogdp.exports.geometry` writes: shape_below, shape_read,
                                      shape_drives, shape_above, normalised, kernel_channels, kernel_size, kernel_stride,
-                                     kernel_padding, activity_pool_kind, activity_pool_size, activity_pool_stride, the same of drive_pool
+                                     kernel_padding, activity_pool_kind, activity_pool_size, activity_pool_stride, the same of
+                                     drive_pool
     /synapses/<k>/device_card        the resolved device card, JSON text
     /synapses/<k>/chip_<c>           Attribute: program_unmet, devices that a program leaves out of tolerance
     /synapses/<k>/chip_<c>/tile_<i>_<j>
