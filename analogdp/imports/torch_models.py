@@ -12,6 +12,7 @@ from analogdp.errors import InputError
 from analogdp.exports.torch_module import QuadraticMeanPool2d, Transfer
 from analogdp.network.initial_weights import InitialWeights, initial_weights
 from analogdp.nn import CrossbarConv2d, CrossbarLinear
+from analogdp.nn.conversion import refuse_computed_weight
 from analogdp.scenario.weights import LayerEntries
 
 SUPPORTED = (
@@ -164,6 +165,8 @@ def read_model(model: nn.Module) -> TorchLayers:
         InputError: modules that are not supported, each with its place and class; or an order that scenarios do not have.
     """
     modules = list(_modules(model, ""))
+    for path, module in modules:
+        refuse_computed_weight(module, path)
     if unknown := [_named(path, module) for path, module in modules if not _supported(module)]:
         raise InputError(f"{', '.join(unknown)}: not supported; supported: {SUPPORTED}{_way_out(model)}")
     reader = _Reader()

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from analogdp.errors import Problem, ScenarioError
+from analogdp.errors import InputError, Problem, ScenarioError
+from analogdp.scenario.schema import MAX_SEED
 from analogdp.streams import Stream
 from analogdp.synapses import Crossbar, CrossbarSettings
 from analogdp.synapses.converters import FORWARD
@@ -29,10 +30,13 @@ def crossbar_settings(synapse: SynapseLike) -> CrossbarSettings:
     """The section that stands for what a user gave, with all that follows from other keys.
 
     Raises:
+        InputError: it is none of these.
         ScenarioError: with all problems of the section.
     """
     if isinstance(synapse, CrossbarSettings):
         return synapse.completed()
+    if not isinstance(synapse, str | Mapping | None):
+        raise InputError(f"synapse {synapse!r}: expected a crossbar's section, or the name of a device card")
     section = {"device": synapse} if isinstance(synapse, str) else dict(synapse or {})
     try:
         return CrossbarSettings.model_validate(section).completed()
@@ -41,13 +45,26 @@ def crossbar_settings(synapse: SynapseLike) -> CrossbarSettings:
         raise ScenarioError([Problem(".".join(map(str, one["loc"])), one["msg"]) for one in details]) from None
 
 
+def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """An argument that has to be a whole number.
+
+    Raises:
+        InputError: it is none, or out of range.
+    """
+    if type(value) is not int or value < least or (most is not None and value > most):
+        allowed = f"from {least} on" if most is None else f"from {least} to {most}"
+        raise InputError(f"{name} {value!r}: expected a whole number {allowed}")
+    return value
+
+
 class OnCrossbar(nn.Module):
     """A layer with a ``weight`` ``(out, ...)`` and perhaps a ``bias`` as torch has them; the weight is held by cells.
 
     Attributes:
         settings: of the crossbar; what it says about writing and refreshing counts for nothing here.
         seed, name: what all draws are functions of. Layers of one model need different names or seeds.
-        draws: how many reads with random numbers there were; a buffer, so that a resumed training goes on with the next.
+        draws: how many reads and agings with random numbers there were; a buffer, so that a resumed training goes on with the
+            next.
         mapping: between weights and conductances, with the range of the weights that cells can hold.
         crossbar: the programmed cells, or None before :meth:`program`.
     """
@@ -58,6 +75,12 @@ class OnCrossbar(nn.Module):
     name: str
     draws: Tensor
     crossbar: Crossbar | None
+
+    def _identify(self, seed: int, name: str) -> None:
+        """Say what all draws are functions of: before torch's module is made, which draws its weights then."""
+        if not isinstance(name, str):
+            raise InputError(f"name {name!r}: expected text")
+        self.seed, self.name = whole("seed", seed, 0, MAX_SEED), name
 
     def _settle_in(self, synapse: SynapseLike) -> None:
         self.settings = settings = crossbar_settings(synapse)
@@ -99,9 +122,18 @@ class OnCrossbar(nn.Module):
 
         Returns:
             The layer.
+
+        Raises:
+            InputError: the chip is no whole number from 0.
         """
-        self.crossbar = self._cells(self._stream("chip", chip))
+        self.crossbar = self._cells(self._stream("chip", whole("chip", chip, 0)))
         return self
+
+    @torch.no_grad()
+    def age(self, seconds: float) -> None:
+        """Let the programmed cells change as their devices do in a time. The number of the draw is looked up on the host."""
+        if self.crossbar is not None:
+            self.crossbar.relax(seconds, self._next("aging"))
 
     @torch.no_grad()
     def calibrate(self, rows: Tensor) -> None:
@@ -117,8 +149,7 @@ class OnCrossbar(nn.Module):
         """
         if self.ideal:
             return linear(rows, self.clipped)
-        self.draws += 1
-        stream = self._stream("training" if self.training else "reading").at(int(self.draws))
+        stream = self._next("training" if self.training else "reading")
         with torch.no_grad():
             crossbar = self.crossbar
             if self.training or crossbar is None:
@@ -129,6 +160,10 @@ class OnCrossbar(nn.Module):
     def extra_repr(self) -> str:
         state = "ideal" if self.crossbar is None else "programmed"
         return f"{super().extra_repr()}, device={self.settings.device.name}, {state}"
+
+    def _next(self, name: str) -> Stream:
+        self.draws += 1
+        return self._stream(name).at(int(self.draws))
 
     def _stream(self, name: str, chip: int = 0) -> Stream:
         return Stream(self.seed, f"nn/{self.name}/{name}", (chip,), self.weight.device, self.weight.dtype)

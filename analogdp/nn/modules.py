@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, unfold
 
 from analogdp.errors import InputError
-from analogdp.nn.cells import OnCrossbar, SynapseLike
+from analogdp.nn.cells import OnCrossbar, SynapseLike, whole
 
 
 class CrossbarLinear(OnCrossbar, nn.Linear):
@@ -20,6 +20,9 @@ class CrossbarLinear(OnCrossbar, nn.Linear):
         synapse: a crossbar's section of a scenario, as settings or plain data, or the name of a device card.
         seed: of all that is drawn: initial weights, devices, programming, noise. The same seed gives the same bits.
         name: distinguishes layers of one seed; :func:`analogdp.nn.convert` takes the place in the model.
+
+    Raises:
+        InputError: an argument that is not of its kind.
     """
 
     def __init__(
@@ -34,7 +37,9 @@ class CrossbarLinear(OnCrossbar, nn.Linear):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        self.seed, self.name = seed, name  # First: torch's module draws its weights when it is made.
+        self._identify(seed, name)
+        _check_sizes(1, in_features=in_features, out_features=out_features)
+        _check_bias(bias)
         nn.Linear.__init__(self, in_features, out_features, bias, device, dtype)
         self._settle_in(synapse)
 
@@ -57,7 +62,7 @@ class CrossbarConv2d(OnCrossbar, nn.Conv2d):
         synapse, seed, name: as of :class:`CrossbarLinear`.
 
     Raises:
-        InputError: the padding is a word.
+        InputError: an argument that is not of its kind; the padding is a word.
     """
 
     def __init__(
@@ -78,7 +83,11 @@ class CrossbarConv2d(OnCrossbar, nn.Conv2d):
     ) -> None:
         if isinstance(padding, str):
             raise InputError(f"padding {padding!r}: write numbers of zeros around the image, such as 1")
-        self.seed, self.name = seed, name  # First: torch's module draws its weights when it is made.
+        self._identify(seed, name)
+        _check_sizes(1, in_channels=in_channels, out_channels=out_channels)
+        _check_sizes(1, kernel_size=kernel_size, stride=stride, dilation=dilation)
+        _check_sizes(0, padding=padding)
+        _check_bias(bias)
         options: dict[str, Any] = {"bias": bias, "device": device, "dtype": dtype}
         nn.Conv2d.__init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation, **options)
         self._settle_in(synapse)
@@ -104,3 +113,17 @@ class CrossbarConv2d(OnCrossbar, nn.Conv2d):
         assert not isinstance(self.padding, str)
         sides = zip(images.shape[-2:], self.kernel_size, self.stride, self.padding, self.dilation, strict=True)
         return [(side + 2 * zeros - apart * (size - 1) - 1) // step + 1 for side, size, step, zeros, apart in sides]
+
+
+def _check_sizes(least: int, **sizes: Any) -> None:
+    """Refuse what is no whole number or pair of them, such as a device card that came in its place."""
+    for name, given in sizes.items():
+        if isinstance(given, str):
+            raise InputError(f"{name} {given!r}: expected a number; devices are named by synapse={given!r}")
+        for value in given if isinstance(given, tuple | list) and len(given) == 2 else (given,):
+            whole(name, value, least)
+
+
+def _check_bias(bias: Any) -> None:
+    if not isinstance(bias, bool):
+        raise InputError(f"bias {bias!r}: expected True or False; devices are named by synapse=")

@@ -1,11 +1,14 @@
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from analogdp.data import load
 from analogdp.errors import AnalogdpWarning, InputError
-from analogdp.nn import CrossbarConv2d, CrossbarLinear, convert, program
+from analogdp.nn import CrossbarConv2d, CrossbarLinear, age, convert, program
 from analogdp.scenario import load_scenario
+from analogdp.transplant import from_torch
 
 
 class Twice(nn.Module):
@@ -37,6 +40,34 @@ def test_a_model_converted_to_perfect_cells_computes_the_same():
         convert(model, {"device": {"card": "idealized", "upper_spread": 0, "lower_spread": 0}, "weight_range": 10.0})
     )
     torch.testing.assert_close(model(x), before, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: convert(5), "expected a torch module, not one of class int"),
+        (lambda: convert(nn.Linear(3, 2), 5), "^synapse 5: "),
+        (lambda: convert(nn.Linear(3, 2), seed="x"), "^seed 'x': "),
+        (lambda: convert(convert(nn.Sequential(nn.Linear(3, 2)))), "on crossbars already; convert works in place"),
+        (lambda: program(5), "expected a torch module, not one of class int"),
+        (lambda: program(CrossbarLinear(3, 2), [1.0]), "expected a tensor, not a list"),
+        *((lambda chip=chip: program(CrossbarLinear(3, 2), chip=chip), "^chip ") for chip in (-1, "a", 1.5, True)),
+    ],
+)
+def test_what_is_no_model_seed_or_chip_is_refused(call, said):
+    with pytest.raises(InputError, match=said):
+        call()
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")
+@pytest.mark.parametrize("norm", [nn.utils.weight_norm, nn.utils.parametrizations.weight_norm])
+@pytest.mark.parametrize("take", [convert, from_torch])
+def test_a_weight_that_is_computed_is_refused_by_its_place(norm, take):
+    model = nn.Sequential(nn.Linear(64, 8), nn.ReLU(), norm(nn.Linear(8, 10)))
+    with pytest.raises(
+        InputError, match=r"^2 \(\w*Linear\): its weight is computed .*weight_norm.*remove_parametrizations"
+    ):
+        take(model)
 
 
 def test_a_layer_alone_is_replaced():
@@ -97,6 +128,51 @@ def test_programming_with_typical_inputs_leaves_statistics_and_modes_as_they_are
     program(model, torch.rand(9, 3))
     assert all(torch.equal(values, model.get_buffer(name)) for name, values in statistics.items())
     assert [module.training for module in model] == [True, True, True, False]
+
+
+FORGETFUL = {"device": {"card": "capacitor", "lifetime": "1 day"}, "weight_range": 1.0}
+
+
+@pytest.mark.parametrize("times", [[43200], ["6 hour", "6 hour"]])
+def test_programmed_cells_lose_what_their_lifetime_says(times):
+    model = nn.Sequential(nn.Linear(6, 5, bias=False), nn.Linear(5, 3, bias=False)).double().eval()
+    program(convert(model, FORGETFUL))
+    x = torch.rand(4, 6, dtype=torch.float64)
+    fresh = model(x)
+    for after in times:
+        assert age(model, after) is model
+    torch.testing.assert_close(model(x), fresh * math.exp(-1), rtol=1e-9, atol=1e-12)
+    again = convert(nn.Sequential(nn.Linear(6, 5, bias=False), nn.Linear(5, 3, bias=False)).double().eval(), FORGETFUL)
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again(x), model(x))
+
+
+def test_a_seed_gives_the_same_drift():
+    one, same, other = (CrossbarLinear(6, 5, synapse="pcm_joshi", seed=seed, dtype=torch.float64) for seed in (1, 1, 2))
+    eye, lost = torch.eye(6, dtype=torch.float64), []
+    for layer in (one, same, other):
+        fresh = layer.eval().program().crossbar.weights.clone()
+        age(layer, "1 day")
+        assert not torch.equal(layer.crossbar.weights, fresh)
+        lost.append(layer(eye))
+    assert torch.equal(lost[0], lost[1])
+    assert not torch.equal(lost[0], lost[2])
+
+
+@pytest.mark.parametrize(
+    ("model", "after", "words"),
+    [
+        (lambda: nn.Linear(3, 2), "1 day", "Linear has no programmed layers"),
+        (lambda: CrossbarLinear(3, 2), "1 day", "CrossbarLinear has no programmed layers"),
+        (lambda: CrossbarLinear(3, 2).program(), "1 day", "cells of reram_sb do not change in time"),
+        (lambda: CrossbarLinear(3, 2, synapse=FORGETFUL).program(), "1 fortnite", "after: unknown unit 'fortnite'"),
+        (lambda: CrossbarLinear(3, 2, synapse=FORGETFUL).program(), -1.0, "after: -1 s is no time"),
+        (lambda: CrossbarLinear(3, 2, synapse=FORGETFUL).program(), None, "after: "),
+    ],
+)
+def test_what_cannot_grow_older_is_refused(model, after, words):
+    with pytest.raises(InputError, match=words):
+        age(model(), after)
 
 
 @pytest.mark.parametrize("change", [convert, program])
