@@ -115,6 +115,14 @@ def simulated(scenario, network, samples):
     return found | {"outputs": torch.stack(outputs, 1).numpy()}
 
 
+def regression(place):
+    """A network that learns two numbers of three, with more test samples than go with the script."""
+    rows = np.random.default_rng(2).normal(size=(40, 5))
+    np.savetxt(place / "table.csv", rows, delimiter=",", header="a,b,c,y,z", comments="")
+    data = {"name": "csv", "file": place / "table.csv", "task": "regression", "target": ["y", "z"]}
+    return scenario_of(layers=(3, 4, 2), data=data)
+
+
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory):
     """For every case: what the simulation finds, what Brian2 finds, and what the script prints."""
@@ -304,6 +312,16 @@ def test_a_run_is_predicted_as_it_was_tested(tmp_path):
     right = int(re.search(r"^(\d+) of 40 right$", printed, re.MULTILINE)[1])
     assert right == round(40 * result.accuracy_noise_free)
     assert right > 0
+
+
+def test_a_regression_is_shown_with_the_numbers_that_were_wanted_of_these_samples(tmp_path):
+    scenario = regression(tmp_path)
+    exported(scenario, tmp_path / "network", samples=2)
+    (printed,), *_ = run_scripts(tmp_path / "network", place=tmp_path)
+    wanted = [list(map(float, each.split())) for each in re.findall(r"wanted \[(.*)\]", printed)]
+    targets = load(scenario.data, scenario.seed).to("cpu", torch.float64).test_targets
+    assert len(targets) > 4
+    np.testing.assert_allclose(wanted, targets[:2], atol=1e-7)
 
 
 @pytest.mark.slow

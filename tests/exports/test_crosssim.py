@@ -136,6 +136,29 @@ def test_the_script_answers_as_the_package_does(
     assert_answers(run(written(network, make_scenario((7, 5, 3), **sections), tmp_path)), network, random(6, 7))
 
 
+@pytest.mark.parametrize(
+    "activation", ["relu", {"name": "leaky_relu", "slope": 0.3}, "hard_sigmoid", "logistic", "identity", "step"]
+)
+def test_every_activation_answers_as_the_package_does(
+    make_scenario: Any, make_network: Any, tmp_path: Path, run: Any, activation: Any
+) -> None:
+    sections = {**SECTIONS, "neuron": {"model": "dp_transposed", "activation": activation}}
+    network = make_network((7, 5, 3), **sections)
+    assert_answers(run(written(network, make_scenario((7, 5, 3), **sections), tmp_path)), network, random(6, 7))
+
+
+@pytest.mark.parametrize("sign", [0, 1], ids=["plus", "minus"])
+def test_a_cell_beyond_the_range_of_its_card_is_held_as_it_is(
+    make_scenario: Any, make_network: Any, tmp_path: Path, run: Any, sign: int
+) -> None:
+    network = make_network((7, 5, 3), **SECTIONS)
+    table = network.synapses[0].conductances()
+    cells = torch.stack((table.plus, table.minus), 1)
+    cells[0, sign, 2, 3] = 2 * table.high
+    network.synapses[0].hold(cells, None)
+    assert_answers(run(written(network, make_scenario((7, 5, 3), **SECTIONS), tmp_path)), network, random(6, 7))
+
+
 @pytest.mark.parametrize("kind", ["max", "average", "quadratic_mean"])
 def test_images_are_read_window_by_window(tmp_path: Path, run: Any, kind: str) -> None:
     layers = [

@@ -33,6 +33,7 @@ IMAGES = [
     {"conv": 4, "kernel": 2, "pool": {"of": "activity", "kind": "average", "size": 3}},
     5,
 ]
+STRIDES = ["1x8x8", {"conv": 3, "kernel": 3, "stride": 2, "padding": 1}, {"conv": 4, "kernel": 2, "stride": 2}, 5]
 
 
 def written(network: Network, scenario: Scenario, folder: Path, **options: Any) -> Any:
@@ -136,11 +137,21 @@ def test_rates_move_as_the_neurons_do(made: Any, activation: str) -> None:
     assert 0.05 < found.abs().max() / np.abs(answer(network, inputs)).max() < 1.0
 
 
+def test_time_constants_of_compartments_that_differ_are_their_mean(made: Any) -> None:
+    spread = {"tau": {"std": 0.1, "compartments": 0.2}}
+    network, graph = made(neuron=LINEAR, mismatch=spread, options={"lossy": ["time_constants"]})
+    for number, layer in enumerate(network.layers, start=1):
+        plus, minus = layer.tau[:, 0, 0]
+        assert (plus - minus).abs().min() > 1e-9
+        np.testing.assert_allclose(graph.nodes[f"layer{number}"].tau, (plus + minus) / 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("layers", [IMAGES, STRIDES], ids=["pools", "strides"])
 @pytest.mark.parametrize("neurons", ["li", "none"])
-def test_images_are_convolved_and_pooled(tmp_path: Path, neurons: str) -> None:
+def test_images_are_convolved_and_pooled(tmp_path: Path, neurons: str, layers: list[Any]) -> None:
     sections: dict[str, Any] = {"neuron": LINEAR, "mismatch": {"gain": 0.1, "offset": 0.05} if neurons == "li" else {}}
-    network = image_network(IMAGES, **sections)
-    graph = written(network, image_scenario(IMAGES, **sections), tmp_path, neurons=neurons)
+    network = image_network(layers, **sections)
+    graph = written(network, image_scenario(layers, **sections), tmp_path, neurons=neurons)
     found = Doubles(graph).step(random(6, 64).reshape(6, 1, 8, 8))
     np.testing.assert_allclose(found, answer(network, random(6, 64)), rtol=1e-10, atol=1e-12)
 

@@ -81,6 +81,12 @@ def test_every_activation_is_there(activation):
     assert largest_difference(network, torch_module(network)) < 1e-12
 
 
+def test_gains_of_membranes_are_of_drive_and_offset_together():
+    mismatch = {"gain": {"std": 0.3, "compartments": 0.1}, "offset": {"std": 0.3, "compartments": 0.1}}
+    _, network = network_of(neuron={"model": "threshold", "activation": "logistic"}, mismatch=mismatch)
+    assert largest_difference(network, torch_module(network)) < 1e-12
+
+
 def test_a_network_without_mismatch_is_of_torchs_own_modules():
     _, network = network_of(images("max", "activity"), synapse="ideal")
     kinds = (
