@@ -68,7 +68,7 @@ class SpiceSettings(OneChipSettings):
             return [*problems, Problem("layer", f"there is no crossbar {self.layer}; allowed: 0 to {len(wirings) - 1}")]
         chosen = wirings if self.layer is None else wirings[self.layer : self.layer + 1]
         windows = any(wiring.kernel for wiring in chosen)
-        if windows and self.layer is None:
+        if windows and self.layer is None and self.neurons == "none":
             refusal = (
                 "a convolution reads its array once for every window, which a deck of the whole network cannot hold"
             )

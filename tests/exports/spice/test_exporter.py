@@ -247,6 +247,12 @@ def test_what_the_format_cannot_hold_is_refused_when_a_scenario_is_loaded(
     assert any(message in str(problem) for problem in problems)
 
 
+def test_dyads_of_images_are_not_told_to_name_one_crossbar_which_dyads_refuse() -> None:
+    (problem,) = exporter("spice", neurons="dyads").settings.contradictions(scenario(network=IMAGES))
+    assert problem.path == "neurons"
+    assert "without windows" in problem.message
+
+
 @pytest.mark.parametrize("options", [{"dialect": "pspice"}, {"sample": -1}, {"read_voltage": 0}, {"cells": "diodes"}])
 def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ScenarioError):
