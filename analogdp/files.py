@@ -112,7 +112,7 @@ class _KeptError(io.FileIO):
         try:
             yield
         except OSError as error:
-            self.error = self.error or OSError(error.errno, error.strerror, self.name)
+            self.error = self.error or OSError(error.errno, error.strerror, str(self.name))
 
 
 @contextmanager
@@ -134,12 +134,19 @@ def written_by_library(path: Path) -> Iterator[io.FileIO]:
 
 
 def refuse_existing(path: Path, what: str) -> None:
-    """Refuse a target that is there already, or that cannot be made where it is wanted.
+    """Refuse a target that is there already, whose name cannot be, or that cannot be made where it is wanted.
 
     Raises:
         InputError: with the way out; ``what`` needs the target.
     """
-    if path.exists() or path.is_symlink():
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{str(path)!r} cannot be the name of {what}: {reason}") from None
+    else:
         raise InputError(f"{path} exists; {what} needs a new name: choose another or remove it")
     if not path.parent.is_dir():
         raise InputError(

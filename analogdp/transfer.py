@@ -85,7 +85,7 @@ def export(
     Raises:
         InputError: no such run, or not a finished one; an unknown format or option; a network that the format cannot hold; a
             target that exists. Nothing was written.
-        RunError: there is no good checkpoint.
+        RunError: there is no good checkpoint; or the target cannot be written, as on a full disk, and nothing is left of it.
     """
     form, path = exporter(kind, **options), Path(out)
     refuse_existing(path, "an export")
@@ -94,7 +94,10 @@ def export(
         result.refuse_unfinished("; --force (force=True) exports its newest checkpoint")
     network, unfinished = result.network, result.unfinished
     about = None if unfinished is None else {"run": unfinished}
-    return export_network(network, result.scenario, form, path, about=about)
+    try:
+        return export_network(network, result.scenario, form, path, about=about)
+    except OSError as error:
+        raise RunError(f"{error.filename or path} cannot be written: {error.strerror or error}") from error
 
 
 def evaluate(run: Result | Path | str) -> tuple[Score, ...]:

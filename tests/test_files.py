@@ -1,9 +1,12 @@
 """Files are complete or absent."""
 
+import errno
 import hashlib
 import os
 import stat
 
+import h5py
+import numpy as np
 import pytest
 
 from analogdp.errors import InputError
@@ -15,7 +18,9 @@ from analogdp.files import (
     refuse_existing,
     write_bytes,
     write_text,
+    written_by_library,
 )
+from tests.full_disk import full_disk
 
 
 def test_a_written_file_holds_the_content_and_nothing_else_is_left(tmp_path):
@@ -148,3 +153,53 @@ def test_a_version_that_cannot_be_read_is_newer_or_none(tmp_path, version, said)
 @pytest.mark.parametrize("version", [1, 3])
 def test_old_versions_are_welcome(tmp_path, version):
     check_version(tmp_path / "a.h5", version, 3)
+
+
+@pytest.mark.parametrize("name", ["a" * 256, "a\0b"])
+def test_a_target_whose_name_cannot_be_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match="cannot be the name of an export: "):
+        refuse_existing(tmp_path / name, "an export")
+
+
+def test_a_name_that_is_just_short_enough_can_be_written(tmp_path):
+    write_text(tmp_path / ("ü" * 125 + ".text"), "x")
+    fill(tmp_path / ("ü" * 127))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("write", [lambda path: write_bytes(path, b"abc"), fill])
+def test_what_cannot_be_written_is_named_as_it_would_have_been(tmp_path, write):
+    with pytest.raises(OSError, match="too large") as told, full_disk(1):
+        write(tmp_path / "target")
+    assert told.value.filename == str(tmp_path / "target")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_that_is_of_another_file_names_that(tmp_path):
+    with pytest.raises(FileNotFoundError) as told, atomic_path(tmp_path / "target"):
+        (tmp_path / "source").read_text()
+    assert told.value.filename == str(tmp_path / "source")
+
+
+def add_tables(path):
+    with written_by_library(path) as target, h5py.File(target, "w") as file:
+        for number in range(300):
+            file.create_dataset(f"group{number}/values", data=np.full((10, 10), number), track_times=False)
+
+
+def test_a_library_that_would_crash_writes_what_it_is_given(tmp_path):
+    add_tables(tmp_path / "a")
+    with h5py.File(tmp_path / "a") as file:
+        assert all((file[f"group{number}/values"][:] == number).all() for number in range(300))
+
+
+@pytest.mark.parametrize("bytes_left", [1, 100, 4096, 50_000, 500_000])
+def test_a_library_that_would_crash_on_a_full_disk_ends_before_that_is_told(tmp_path, bytes_left):
+    with pytest.raises(OSError, match="too large") as told, full_disk(bytes_left):
+        add_tables(tmp_path / "a")
+    assert (told.value.errno, told.value.filename) == (errno.EFBIG, str(tmp_path / "a"))
+
+
+def test_what_fails_on_a_disk_with_room_is_told_as_it_is(tmp_path):
+    with pytest.raises(ZeroDivisionError), written_by_library(tmp_path / "a"):
+        raise ZeroDivisionError

@@ -128,6 +128,7 @@ def export_network(
 
     Raises:
         InputError: the target exists, or the format cannot hold the network; nothing was written.
+        OSError: of the target, which could not be written, as on a full disk; nothing is left of it.
     """
     if problems := form.settings.contradictions(scenario):
         raise ScenarioError(problems)
@@ -142,8 +143,8 @@ def export_network(
             refuse_existing(each, "an export")
     with (atomic_folder if form.folder else atomic_path)(path) as temporary:
         form.write(network, scenario, temporary)
-    if beside is not None:
-        write_text(paths[1], json.dumps(beside, indent=2, allow_nan=False) + "\n")
+        if beside is not None:
+            write_text(paths[1], json.dumps(beside, indent=2, allow_nan=False) + "\n")
     return paths
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from analogdp import registry
@@ -53,7 +53,8 @@ class Safetensors(Exporter):
             "without": ", ".join(self.settings.left_out(scenario)),
             "modules": json.dumps([_described(name, child) for name, child in module.named_children()]),
         }
-        save_file({name: values.contiguous() for name, values in module.state_dict().items()}, path, metadata)
+        # Not `save_file`, whose errors of a disk are none of Python's.
+        path.write_bytes(save({name: values.contiguous() for name, values in module.state_dict().items()}, metadata))
 
 
 def _described(name: str, module: nn.Module) -> dict[str, str]:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analogdp.errors import InputError
-from analogdp.files import atomic_path, check_format
+from analogdp.files import atomic_path, check_format, written_by_library
 
 FORMAT = "analogdp recordings"
 FORMAT_VERSION = 1
@@ -178,7 +178,7 @@ def write_recordings(path: Path, name: str, spools: Sequence[Spool]) -> Path:
     Returns:
         ``path``.
     """
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, written_by_library(temporary) as target, h5py.File(target, "w") as file:
         header = {"format": FORMAT, "format_version": FORMAT_VERSION, "name": name, "records": len(spools)}
         file.attrs.update({**header, "conventions": CONVENTIONS})
         for number, spool in enumerate(spools):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import analogdp
 from analogdp import registry
 from analogdp.errors import InputError
 from analogdp.exports import Exporter, OneChipSettings
 from analogdp.runs import RunDirectory, change_manifest
 from tests.commands import Command
+from tests.full_disk import full_disk
 from tests.small_runs import small_run
 
 
@@ -175,3 +180,35 @@ def test_a_run_that_did_not_finish_is_refused_unless_by_force(
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, command: Command) -> None:
     err = refused(command("export", tmp_path, "--format", "hdf5", "--out", tmp_path / "x"))
     assert "is not a run directory" in err
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz", "safetensors", "spice"])
+def test_a_full_disk_is_one_message_and_leaves_nothing(kind: str, run: Path, tmp_path: Path, command: Command) -> None:
+    with full_disk(1000):
+        ended = command("export", run, "--format", kind, "--out", tmp_path / "out")
+    assert ended == (1, "", f"analogdp: {tmp_path}/out cannot be written: File too large\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_does_not_crash_hdf5(run: Path, tmp_path: Path) -> None:
+    """At the end of the process, neither."""
+    program = "import tests.conftest, analogdp.cli; analogdp.cli.main()"
+    line = f'ulimit -f 10; "$0" -c "{program}" export "{run}" --format hdf5 --out "{tmp_path}/out"'
+    environment = {**os.environ, "PYTHONPATH": str(Path(analogdp.__file__).parents[1])}
+    command = ["bash", "-c", line, sys.executable]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert ended.stderr == f"analogdp: {tmp_path}/out cannot be written: File too large\n"
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_that_cannot_be_written_is_named(run: Path, command: Command) -> None:
+    ended = command("export", run, "--format", "hdf5", "--out", "/proc/cells.h5")
+    assert ended == (1, "", "analogdp: /proc/cells.h5 cannot be written: No such file or directory\n")
+
+
+@pytest.mark.parametrize("name", ["a" * 256, "a" * 252])
+def test_a_name_that_cannot_be_is_refused(name: str, run: Path, tmp_path: Path, command: Command) -> None:
+    err = refused(command("export", run, "--format", "hdf5", "--out", tmp_path / name))
+    assert "cannot be the name of an export: File name too long" in err
+    assert list(tmp_path.iterdir()) == []

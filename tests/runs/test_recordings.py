@@ -12,6 +12,7 @@ import pytest
 from analogdp.errors import InputError
 from analogdp.runs import recordings
 from analogdp.runs.recordings import COLUMNS, Selection, Spool, StoredArray, read_recordings, write_recordings
+from tests.full_disk import full_disk
 
 STATES = Selection(1, "states", ("plus", "minus"), chips=(0, 4), units=(3, 1, 7), samples=2, every=5, updates=100)
 DOWN = Selection(3, "down", ("down",), chips=(0, 4), units=(0,), samples=1, every=1, updates=1)
@@ -169,3 +170,10 @@ def test_a_file_with_missing_or_impossible_parts_is_refused(written: Path, damag
         damage(file)
     with pytest.raises(InputError, match="damaged"):
         read_recordings(written)
+
+
+def test_a_full_disk_is_told_of_the_file_and_leaves_nothing(tmp_path: Path) -> None:
+    spool, _ = spooled(tmp_path, STATES, 37)
+    with pytest.raises(OSError, match=r"recordings\.h5'$"), full_disk(5000):
+        write_recordings(tmp_path / "recordings.h5", "small", [spool])
+    assert list(tmp_path.iterdir()) == [spool.path]
