@@ -188,32 +188,84 @@ def test_a_pulse_by_the_exported_devices_moves_weights_as_a_pulse_of_the_package
         state.variables["stored"].copy_(before)
 
 
+COMMON = {
+    "step": ("dw_min", 0.011),
+    "step_spread": ("dw_min_dtod", 0.12),
+    "cycle_noise": ("dw_min_std", 0.23),
+    "asymmetry": ("up_down", 0.04),
+    "asymmetry_spread": ("up_down_dtod", 0.05),
+    "upper": ("w_max", 0.9),
+    "upper_spread": ("w_max_dtod", 0.16),
+    "lower": ("w_min", -0.8),
+    "lower_spread": ("w_min_dtod", 0.17),
+    "write_noise": ("write_noise_std", 0.18),
+}
+"""Names here and there of what all models have, and a number of its own for each."""
+
+SLOPES = {
+    "slope_up": ("gamma_up", 0.31),
+    "slope_down": ("gamma_down", 0.32),
+    "slope_up_spread": ("gamma_up_dtod", 0.33),
+    "slope_down_spread": ("gamma_down_dtod", 0.34),
+}
+EXPONENTIAL = {
+    "factor_up": ("A_up", 0.35),
+    "factor_down": ("A_down", 0.36),
+    "exponent_up": ("gamma_up", 12.0),
+    "exponent_down": ("gamma_down", 13.0),
+    "scale": ("a", 0.24),
+    "offset": ("b", 0.27),
+    "cycle_noise_offset": ("dw_min_std_add", 0.28),
+    "cycle_noise_slope": ("dw_min_std_slope", 0.29),
+}
+FLAT = dict.fromkeys(("gamma_up", "gamma_down", "gamma_up_dtod", "gamma_down_dtod"), 0.0)
+NODES = {"steps_up": [1.5, 1.0, 0.5], "steps_down": [0.4, 1.1, 1.4]}
+POWERS = {"exponent_up": 3.0, "exponent_down": 1.0, "exponent_spread": 0.37}
+
+
 @pytest.mark.parametrize(
-    ("model", "parameters", "kind", "wanted"),
+    ("model", "named", "parameters", "kind", "wanted"),
     [
+        ("constant", {}, {}, "LinearStepDevice", {**FLAT, "mean_bound_reference": False, "mult_noise": True}),
+        ("linear", SLOPES, {}, "LinearStepDevice", {"mean_bound_reference": False, "mult_noise": True}),
+        (
+            "linear",
+            SLOPES,
+            {"cycle_noise_form": "additive"},
+            "LinearStepDevice",
+            {"mean_bound_reference": False, "mult_noise": False},
+        ),
+        ("soft_bounds", {}, {}, "SoftBoundsDevice", {"mult_noise": True}),
+        ("soft_bounds", {}, {"cycle_noise_form": "additive"}, "SoftBoundsDevice", {"mult_noise": False}),
+        ("exponential", EXPONENTIAL, {}, "ExpStepDevice", {}),
         (
             "power",
-            {"step": 0.01, "exponent_up": 3.0, "exponent_down": 1.0},
+            {},
+            POWERS,
             "PowStepDevice",
-            {"pow_gamma": 2.0, "pow_up_down": 0.5},
+            {"pow_gamma": 2.0, "pow_up_down": 0.5, "pow_gamma_dtod": 0.37, "pow_up_down_dtod": 0.0},
         ),
         (
             "piecewise",
-            {"step": 0.01, "steps_up": [1.5, 1.0, 0.5], "steps_down": [0.5, 1.0, 1.5]},
+            {},
+            NODES,
             "PiecewiseStepDevice",
-            {"piecewise_up": [1.5, 1.0, 0.5], "piecewise_down": [0.5, 1.0, 1.5]},
+            {"piecewise_up": NODES["steps_up"], "piecewise_down": NODES["steps_down"]},
         ),
     ],
 )
-def test_laws_have_the_parameters_of_their_counterparts(
-    model: str, parameters: dict[str, Any], kind: str, wanted: dict[str, Any]
+@pytest.mark.parametrize("distribution", ["normal", "lognormal"])
+def test_devices_have_the_parameters_of_their_counterparts(
+    model: str, named: Any, parameters: dict[str, Any], kind: str, wanted: dict[str, Any], distribution: str
 ) -> None:
+    numbers = COMMON | named
+    own = {name: value for name, (_, value) in numbers.items()} | parameters | {"step_distribution": distribution}
     ends = {"low": 1e-6, "high": 1e-4}
-    card = {"name": "own", "model": model, "material": "x", "source": "y", **ends, "parameters": parameters}
+    card = {"name": "own", "model": model, "material": "x", "source": "y", **ends, "parameters": own}
     found = device_parameters(CrossbarSettings.model_validate({"model": "crossbar", "device": card}))
-    assert found["class"] == kind
-    assert found["parameters"].items() >= wanted.items()
-    assert set(found["parameters"]) <= PULSED | FIELDS[kind]
+    there = {"dw_min_dtod_log_normal": distribution == "lognormal", **dict(numbers.values()), **wanted}
+    assert found == {"class": kind, "parameters": there}
+    assert set(there) <= PULSED | FIELDS[kind]
 
 
 @pytest.mark.parametrize(
