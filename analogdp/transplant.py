@@ -245,10 +245,17 @@ def _of_tensors(given: StateDict, base: dict[str, Any], asked: dict[str, Any], e
         entries = match(shapes, outline.wirings, True, given.ordered)
     except ProblemList as error:
         raise InputError("\n".join(f"{given.source}: {problem}" for problem in error.problems)) from None
-    notes = _notes_of_folding(entries, epsilon)
+    notes = (*_notes_of_folding(entries, epsilon), *_notes_of_biases(entries))
     weights = tuple(initial_weights(given.tensors, entries, given.source, EPSILON if epsilon is None else epsilon))
     scenario = _scenario(base, asked, {}, weights)
     return _imported(scenario, weights, None, notes, (-1,))
+
+
+def _notes_of_biases(entries: Iterable[LayerEntries]) -> tuple[str, ...]:
+    """Which layers of a state_dict have no bias, where others have one."""
+    without = [own.weight for own in entries if own.bias is None and own.normalisation is None]
+    some = any(own.bias is not None or own.normalisation is not None for own in entries)
+    return tuple(f"{weight} comes without a bias, which is taken to be 0" for weight in without if some)
 
 
 def _notes_of_folding(entries: Iterable[LayerEntries], epsilon: float | None) -> tuple[str, ...]:

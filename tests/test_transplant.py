@@ -140,6 +140,14 @@ def test_an_epsilon_that_nothing_needs_is_refused(model, epsilon, words):
         adp.from_torch(model, scenario, epsilon=epsilon)
 
 
+@pytest.mark.parametrize(("missing", "notes"), [((), 0), (("2.bias",), 1), (("0.bias", "2.bias"), 0)])
+def test_a_bias_that_one_layer_alone_has_not_is_noted(missing, notes):
+    model = nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10))
+    state = {name: own for name, own in model.state_dict().items() if name not in missing}
+    imported = adp.from_torch(state, EXACT, **{"network.layers": [64, 8, 10]})
+    assert imported.notes == ("2.weight comes without a bias, which is taken to be 0",) * notes
+
+
 def test_a_softmax_is_left_out_and_cross_entropy_taken():
     imported = adp.from_torch(dense(nn.Softmax(dim=1)), EXACT)
     assert imported.scenario.network.loss == "cross_entropy"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,15 +49,19 @@ def read_state_dict(path: Path | str) -> StateDict:
         return _read_safetensors(path)
     if path.suffix not in PICKLED:
         raise InputError(f"{path}: a torch model comes as {SUFFIX}, or as {' or '.join(PICKLED)} with tensors alone")
+    wanted = "wanted is what torch.save(model.state_dict(), path) writes"
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Of pickles by others, which are refused.
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         refusal = (
             "holds more than tensors, which would run code to be read; save model.state_dict() instead of the model"
         )
-        raise InputError(f"{path}: {refusal}") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: damaged, or not saved by torch: {error}") from error
+        raise InputError(f"{path}: not saved by torch, or {refusal}; {wanted}") from error
+    except Exception as error:  # Torch's unpickler fails in any way on what is no pickle.
+        raise InputError(f"{path}: damaged, or not saved by torch; {wanted}") from error
     return of_mapping(found, str(path))
 
 

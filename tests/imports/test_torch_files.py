@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -32,6 +34,18 @@ def test_a_damaged_file_is_said_to_be(name, tmp_path):
     (tmp_path / name).write_bytes(b"PK\x03\x04" + bytes(range(60)))
     with pytest.raises(InputError, match="damaged"):
         read_state_dict(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello", b"e junk", b"", b"0", bytes(range(60)), *(pickle.dumps({"a": [1]}, own) for own in (0, 2, 4))]
+)
+def test_what_torch_did_not_save_is_refused_with_what_is_wanted_and_no_warning(content, tmp_path):
+    path = tmp_path / "model.bin"
+    path.write_bytes(content)
+    with pytest.raises(
+        InputError, match=r"not saved by torch.*wanted is what torch\.save\(model\.state_dict\(\), path\)"
+    ):
+        read_state_dict(path)
 
 
 @pytest.mark.parametrize(
