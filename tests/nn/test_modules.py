@@ -39,6 +39,7 @@ def test_arguments_that_are_not_of_their_kind_are_refused(make, said):
         make()
 
 
+@pytest.mark.filterwarnings("ignore::analogdp.errors.AnalogdpWarning")  # torch draws the weights, anew each time
 @pytest.mark.parametrize("layer", [nn.Linear(6, 5), nn.Conv2d(2, 3, 2)])
 @pytest.mark.parametrize("programmed", [True, False])
 def test_a_saved_module_reads_the_same(layer, programmed):
