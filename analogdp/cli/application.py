@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import warnings
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from analogdp import __version__
 from analogdp.cli import (
@@ -29,8 +34,26 @@ INTERRUPTED = 130
 
 _usual_words = warnings.formatwarning
 
+
+class _Interruption(AnalogdpError):
+    """The user, or a cluster's scheduler, stopped a command."""
+
+    exit_code = INTERRUPTED
+
+
+class _Commands(TyperGroup):
+    """Commands whose interruption is told, which typer would not."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _Interruption("interrupted") from error
+
+
 application = typer.Typer(
     name="analogdp",
+    cls=_Commands,
     help="Simulate analog neuromorphic hardware that learns.",
     no_args_is_help=True,
     add_completion=False,
@@ -78,7 +101,8 @@ def main() -> None:
     open_closed_streams()
     warnings.formatwarning = _warning_in_words
     try:
-        application()
+        with _terminated_as_interrupted():
+            application()
     except ScenarioError as error:
         # Each line names its file and line first, which editors know to follow.
         typer.echo(str(error), err=True)
@@ -93,6 +117,19 @@ def main() -> None:
         _end(f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}", 1)
     except KeyboardInterrupt:
         _end("interrupted", INTERRUPTED)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Have SIGTERM end a command as Ctrl-C does, which leaves nothing half-written, unless it is to be ignored."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def _warning_in_words(

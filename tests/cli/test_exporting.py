@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,11 +30,14 @@ class Half(Exporter):
     class Settings(OneChipSettings):
         format: str = "half_of_a_test"
         whole: bool = False
+        signal: int = 0
 
     file_name = "half"
 
     def write(self, network: Any, scenario: Any, path: Path) -> None:
         path.write_text("one half")
+        if self.settings.signal:
+            signal.raise_signal(self.settings.signal)
         if not self.settings.whole:
             raise InputError("the other half does not fit")
 
@@ -212,3 +216,15 @@ def test_a_name_that_cannot_be_is_refused(name: str, run: Path, tmp_path: Path, 
     err = refused(command("export", run, "--format", "hdf5", "--out", tmp_path / name))
     assert "cannot be the name of an export: File name too long" in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_an_export_is_told_so_and_finds_nothing(
+    number: int, run: Path, tmp_path: Path, command: Command
+) -> None:
+    before = signal.getsignal(number)
+    options = ("--set", f"signal={number:d}")
+    ended = command("export", run, "--format", "half_of_a_test", "--out", tmp_path / "h", *options)
+    assert ended == (130, "", "analogdp: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) is before
