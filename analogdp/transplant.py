@@ -150,8 +150,10 @@ class Imported:
         return float(loss), None if labels is None else float(Dataset.correct(outputs, labels).double().mean())
 
     def __repr__(self) -> str:
-        lines = [f"Imported({self.scenario.name}: {'-'.join(map(str, self.network.sizes))}, {self.network.chips} chips"]
-        return ", ".join([*lines, *map(str, self.errors)]) + ")"
+        sizes, chips = "-".join(map(str, self.network.sizes)), self.network.chips
+        head = f"Imported({self.scenario.name}: {sizes}, {chips} chip{'s' if chips > 1 else ''})"
+        told = [f"  layer {own.layer}: {own.rms:.3g} rms error, {own.clipped:.2%} clipped" for own in self.errors]
+        return "\n".join([head, *told])
 
 
 def from_torch(
@@ -286,6 +288,8 @@ def _scenario(
     told = {**told, "network.bias": any(own.bias is not None for own in weights)}
     if clash := [path for path in (*told, "network.weights", "network.gain") if _is_asked(asked, path)]:
         raise InputError(f"{', '.join(clash)}: the model tells that; leave it away")
+    if not told["network.bias"] and base["learning"].get("bias_rate") is not None:
+        base = {**base, "learning": {**base["learning"], "bias_rate": None}}
     scenario = change_scenario(base, {**asked, **told}, OPTION)
     if problems := why_no_forward_pass(scenario, "a torch model"):
         raise ScenarioError(problems)

@@ -148,6 +148,12 @@ def test_a_bias_that_one_layer_alone_has_not_is_noted(missing, notes):
     assert imported.notes == ("2.weight comes without a bias, which is taken to be 0",) * notes
 
 
+def test_an_imported_network_shows_its_layers_in_a_line_each():
+    lines = repr(adp.from_torch(nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10)), EXACT)).splitlines()
+    assert lines[0] == "Imported(scenario: 64-8-10, 1 chip)"
+    assert [line.split(":")[0] for line in lines[1:]] == ["  layer 1", "  layer 2"]
+
+
 def test_a_softmax_is_left_out_and_cross_entropy_taken():
     imported = adp.from_torch(dense(nn.Softmax(dim=1)), EXACT)
     assert imported.scenario.network.loss == "cross_entropy"

@@ -31,7 +31,7 @@ class Run(NamedTuple):
     duration: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PulsePrograms:
     """How the cells of one crossbar of a chip are brought to their targets, as the nominal device predicts.
 
@@ -52,6 +52,11 @@ class PulsePrograms:
     warning: str | None
     tile: tuple[int, int]
     tiles: dict[tuple[int, int], dict[str, NDArray[Any]]]
+
+    def __repr__(self) -> str:
+        begin = "after a reset" if self.reset else "as delivered"
+        grid = " x ".join(str(1 + max(place)) for place in zip(*self.tiles, strict=True))
+        return f"PulsePrograms({grid} tiles, from {self.start:g} S {begin}, largest error {self.largest_error:.3g} S)"
 
     def of(self, word_line: int, bit_line: int, device: int = 0) -> list[Run]:
         """The runs of a device, in their order; devices of the plus cell count first, then those of the minus cell.

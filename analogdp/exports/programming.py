@@ -22,7 +22,7 @@ UNITS = {"pulses": "pulses", "reads": "reads", "error": "siemens", "unfinished":
 _SETTINGS: dict[str, Any] = {"method": str, "tolerance": float, "budget": int, "most_pulses": int}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Programming:
     """What programming took, and what it left: arrays of shape ``(chips, devices, word lines, bit lines)``.
 
@@ -50,6 +50,12 @@ class Programming:
     tolerance: float | None = None
     budget: int | None = None
     most_pulses: int | None = None
+
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.pulses.shape))
+        left = "" if self.unfinished is None else f", {np.count_nonzero(self.unfinished)} devices out of tolerance"
+        pulses, method = int(self.pulses.sum()), self.method or "programmed"
+        return f"Programming({size} devices, {method}: {pulses} pulses, {int(self.reads.sum())} reads{left})"
 
 
 def write_programming(

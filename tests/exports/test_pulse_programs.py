@@ -109,6 +109,12 @@ def test_exposures_of_cells_with_a_state_equation_end_at_their_targets(name: str
             assert abs(float(device.conductance(state)) - target) < 0.1 * tolerance(card)
 
 
+def test_the_repr_of_programs_has_no_arrays() -> None:
+    tiles = {(row, column): {"program_runs": np.zeros((1, 5, 3))} for row in range(2) for column in range(3)}
+    own = PulsePrograms(1e-6, True, 2.5e-8, 0, None, (5, 3), tiles)
+    assert repr(own) == "PulsePrograms(2 x 3 tiles, from 1e-06 S after a reset, largest error 2.5e-08 S)"
+
+
 def nominal_cells_after(name: str, own: PulsePrograms, device: int) -> np.ndarray:
     """Conductances ``(8, 6)`` of nominal cells after the programs of one device of each cell."""
     nominal = nominal_device(load_card(name))

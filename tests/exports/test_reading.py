@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analogdp.errors import InputError
-from analogdp.exports import read_conductances, write_conductances
+from analogdp.exports import Programming, read_conductances, write_conductances
 from analogdp.scenario.schema import Scenario
 from tests.exports.networks import CARD, VERIFIED, fake_network, network_of, of_units, programmed, table
 
@@ -165,6 +165,15 @@ def test_a_tile_is_the_part_of_the_array_that_it_holds(written: Path) -> None:
 def test_a_network_without_biases_reads_back_without_them(tmp_path: Path) -> None:
     path = write_conductances(tmp_path / "c.h5", fake_network(bias=False), SCENARIO)
     assert read_conductances(path)[0].biases is None
+
+
+def test_the_repr_of_programming_has_no_arrays() -> None:
+    pulses, out = np.full((1, 2, 3, 4), 5), np.arange(24).reshape(1, 2, 3, 4) < 2
+    found = Programming(pulses, pulses + 1, pulses * 0.0, out, None, "write_verify")
+    assert (
+        repr(found)
+        == "Programming(1 x 2 x 3 x 4 devices, write_verify: 120 pulses, 144 reads, 2 devices out of tolerance)"
+    )
 
 
 def test_the_repr_says_what_was_read(written: Path) -> None:
