@@ -104,25 +104,26 @@ class Ngspice(Dialect):
 
     def operating_point(self, signals: Sequence[str], file: str) -> list[str]:
         lines = [f"print {signal} >> {file}" for signal in signals]
-        return self._control("op", [f"echo results of the operating point > {file}", *lines])
+        return self._control("op", [f"echo results of the operating point > {file}", *lines], file)
 
     def sweep(self, source: str, last: int, signals: Sequence[str], file: str) -> list[str]:
-        return self._control(f"dc v{source} 0 {last} 1", self._written(signals, file))
+        return self._control(f"dc v{source} 0 {last} 1", self._written(signals, file), file)
 
     def transient(
         self, step: float, stop: float, signals: Sequence[str], file: str, largest: float | None, initial: bool
     ) -> list[str]:
         command = f"tran {step!r} {stop!r}" + (f" 0 {largest!r}" if largest else "") + (" uic" if initial else "")
-        return self._control(command, self._written(signals, file))
+        return self._control(command, self._written(signals, file), file)
 
     @staticmethod
     def _written(signals: Sequence[str], file: str) -> list[str]:
         return ["set wr_vecnames", "set wr_singlescale", f"wrdata {file} {' '.join(signals)}"]
 
     @staticmethod
-    def _control(analysis: str, writes: list[str]) -> list[str]:
+    def _control(analysis: str, writes: list[str], file: str) -> list[str]:
         # A set of digits beyond 15 would print what rounding leaves; quit ends a batch run with a status of success.
-        return [".control", f"set numdgt={RESULT_DIGITS}", analysis, *writes, "quit", ".endc"]
+        before = [f"set numdgt={RESULT_DIGITS}", f"echo no results: the analysis did not end > {file}"]
+        return [".control", *before, analysis, *writes, "quit", ".endc"]
 
 
 class Ltspice(Dialect):

@@ -22,7 +22,7 @@ from analogdp.exports.spice.crossbar import Circuit, Direction, write_crossbar
 from analogdp.exports.spice.dialects import DIALECTS, RESULT_DIGITS, Dialect
 from analogdp.exports.spice.memristors import CELL, Memristor
 from analogdp.exports.spice.netlist import Netlist
-from analogdp.exports.spice.network import left_out, presentation, settled_states, write_network
+from analogdp.exports.spice.network import RESTLESS, left_out, presentation, settled_states, write_network
 from analogdp.exports.spice.settings import SpiceSettings
 from analogdp.network import Network
 from analogdp.scenario.schema import Scenario
@@ -30,6 +30,10 @@ from analogdp.synapses import Crossbar
 
 DECK, EXPECTED, README = "network.cir", "expected.txt", "README.txt"
 RESULTS = "results.txt"
+
+STALE = f"""\
+                      {RESULTS} begins with 'no results' where the analysis did not end; one of an earlier run stays where
+                      ngspice cannot read the deck, so delete it before you run a deck that you changed"""
 
 BRIEF = 1e-3
 """Length of a read of memristors, in write pulses: short enough to leave their states alone."""
@@ -100,6 +104,7 @@ class _Writer:
         self._network, self._scenario, self._settings, self._path = network, scenario, settings, path
         self._dialect: Dialect = DIALECTS[settings.dialect]
         self._memristor: Memristor | None = None
+        self._restless = False
         if settings.cells == "memristors":
             first = network.synapses[0]
             assert isinstance(first, Crossbar)
@@ -133,6 +138,7 @@ class _Writer:
         """The deck of the network with its neurons; returns the states in which the package leaves them."""
         network, own = self._network, self._settings
         shown = presentation(network, self._scenario, own.sample, own.label, own.beta, own.duration)
+        self._restless = shown.restless
         netlist = self._netlist("the network")
         for line in [
             f"It is shown test sample {own.sample}.",
@@ -140,6 +146,7 @@ class _Writer:
             DIRECTIONS,
             *self._left_out(),
             *left_out(self._scenario),
+            *([RESTLESS] if shown.restless else []),
         ]:
             netlist.comment(line)
         self._include(netlist, names)
@@ -257,6 +264,7 @@ class _Writer:
             "",
             f"Run, in this folder:  {dialect.run}",
             f"Results:              {dialect.results}, of the nodes {results}",
+            *([STALE] if dialect.name == "ngspice" else []),
             f"{EXPECTED}:         {expected}",
             f"<name>.cir:           subcircuits of one crossbar, for decks of your own; {DECK} includes them",
             "",
@@ -264,6 +272,7 @@ class _Writer:
             DIRECTIONS,
             *([MEMRISTORS] if memristors else []),
             *([DISTURB] if memristors and self._dyads else []),
+            *([RESTLESS] if self._restless else []),
             *(left_out(self._scenario) if self._dyads else ["Biases, normalisation and neurons are not in here."]),
             *self._left_out(),
         ]

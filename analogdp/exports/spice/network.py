@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -15,7 +16,7 @@ from analogdp.dynamics import Continuous, ExponentialEuler, Simulation, converge
 from analogdp.dynamics.adaptive import DormandPrince
 from analogdp.dynamics.clocks import whole_steps
 from analogdp.dynamics.timed import TimedSettings
-from analogdp.errors import InputError, Problem
+from analogdp.errors import AnalogdpWarning, InputError, Problem
 from analogdp.exports.spice.netlist import Netlist
 from analogdp.exports.spice.neurons import GIVEN, MESSAGES, Population, nodes
 from analogdp.network import Network
@@ -27,6 +28,11 @@ LOOKS_PER_TAU = 20
 
 LONGEST = 200
 """Slowest time constants within which a network has to come to rest, unless somebody says how long to look at it."""
+
+RESTLESS = (
+    f"The network does not come to rest within {LONGEST} of its slowest time constants. It may oscillate, and where it is after "
+    "so long depends on the slightest error: compare a shorter duration, or use a smaller beta or another path of feedback."
+)
 
 REST, RESOLVED = 1e-9, 20
 """Distance from its target of a neuron at rest, and how many times larger than rounding it is at least."""
@@ -47,12 +53,14 @@ class Presentation:
         target: the wanted output ``(outputs,)``.
         beta: nudging strength; 0 leaves the outputs free, without a label.
         duration: seconds.
+        restless: whether the network is not known ever to come to rest.
     """
 
     inputs: Tensor
     target: Tensor
     beta: float
     duration: float
+    restless: bool = False
 
 
 def presentation(
@@ -72,6 +80,8 @@ def presentation(
         label: number of the class to nudge towards; None: the sample's own wanted output.
         beta: nudging strength; None: the scenario's.
         duration: seconds; None: as long as the scenario lets samples settle, or longer until they are at rest to nine digits.
+
+    A network that does not come to rest within :data:`LONGEST` is warned of.
 
     Raises:
         InputError: there is no such sample or class, or the states leave their bounds.
@@ -93,7 +103,7 @@ def presentation(
     shown = Presentation(
         data.test_inputs[rows][0], target, nominal if beta is None else beta, duration or longest or 0.0
     )
-    return shown if duration else replace(shown, duration=max(shown.duration, _until_rest(network, shown)))
+    return shown if duration else _until_rest(network, shown)
 
 
 def why_no_dyads(scenario: Scenario) -> list[Problem]:
@@ -167,15 +177,16 @@ def write_network(
 def settled_states(network: Network, shown: Presentation, every_layer: bool = False) -> dict[str, float]:
     """The package's own states at the end of a presentation without noise, by the node of a deck that has the same.
 
-    Where it ends before the network is at rest, an integration of high order tells where that is.
+    Where it ends before the network is at rest, an integration of high order tells where that is; a network that never comes to
+    rest is soon elsewhere by any.
 
     Raises:
         InputError: the states leave their bounds.
     """
     steps = whole_steps(shown.duration, _step(network))
     simulation = _simulation(network, shown)
-    if not _run(simulation, steps, steps):
-        error = FOLLOWED[network.dtype]
+    if not (_run(simulation, steps, steps) or shown.restless):
+        error, steps = FOLLOWED[network.dtype], whole_steps(shown.duration, network.fastest_tau)
         followed = Continuous(DormandPrince, shown.duration / steps, 1, tolerance=None, rtol=error, atol=error / 10)
         simulation = _simulation(network, shown, followed)
         _run(simulation, steps, steps)
@@ -209,12 +220,14 @@ def _populations(network: Network, scenario: Scenario, shown: Presentation) -> l
     ]
 
 
-def _until_rest(network: Network, shown: Presentation) -> float:
-    """Seconds until the package's own simulation is at rest."""
+def _until_rest(network: Network, shown: Presentation) -> Presentation:
+    """The same until the package's own simulation is at rest, or longer."""
     simulation = _simulation(network, shown)
     slowest = max(float(torch.as_tensor(layer.tau).max()) for layer in network.layers)
-    _run(simulation, whole_steps(LONGEST * slowest, _step(network)), LOOKS_PER_TAU)
-    return _short(simulation.time)
+    rests = _run(simulation, whole_steps(LONGEST * slowest, _step(network)), LOOKS_PER_TAU)
+    if not rests:
+        warnings.warn(f"spice: {RESTLESS}", AnalogdpWarning, stacklevel=2)
+    return replace(shown, duration=max(shown.duration, _short(simulation.time)), restless=not rests)
 
 
 def _run(simulation: Simulation, steps: int, every: int) -> bool:

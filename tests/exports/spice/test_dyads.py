@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from analogdp.errors import InputError
+from analogdp.errors import AnalogdpWarning, InputError
 from analogdp.exports import export_network, exporter
 from analogdp.network import build
 from analogdp.scenario import Scenario
@@ -72,6 +72,27 @@ def test_a_softmax_does_not_begin_with_a_division_by_zero(seed: int, tmp_path: P
     run(tmp_path / "deck" / "network.cir")
     last = {name: values[-1] for name, values in waves(tmp_path / "deck" / "results.txt").items() if name != "time"}
     assert last == pytest.approx(printed(tmp_path / "deck" / "expected.txt"), rel=0, abs=1e-8)
+
+
+RESTLESS = {
+    "neuron": {"model": "dp", "alpha": 0.0, "activation": "tanh"},
+    "network": {"layers": [4, 8, 8, 1], "gain": 6.0},
+    "synapse": {"model": "crossbar", "weight_range": 20.0},
+    "feedback": "random",
+}
+
+
+def test_a_network_that_does_not_come_to_rest_is_warned_of(tmp_path: Path) -> None:
+    with pytest.warns(AnalogdpWarning, match="does not come to rest within 200 of its slowest time constants"):
+        folder = written(tmp_path, scenario(**RESTLESS))
+    for name in ("network.cir", "README.txt"):
+        assert "does not come to rest" in (folder / name).read_text()
+
+
+def test_a_network_that_comes_to_rest_is_not_warned_of(tmp_path: Path) -> None:
+    folder = written(tmp_path, scenario())
+    for name in ("network.cir", "README.txt"):
+        assert "does not come to rest" not in (folder / name).read_text()
 
 
 def test_the_duration_is_the_length_of_the_transient(tmp_path: Path) -> None:

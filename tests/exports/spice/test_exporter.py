@@ -1,6 +1,7 @@
 """The folder of the format ``spice``: that it runs as it is, reads what the package reads, and keeps all simulators' rules."""
 
 import re
+import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from analogdp.errors import InputError, ScenarioError
 from analogdp.exports import export_network, exporter
 from analogdp.network import build
 from analogdp.scenario import Scenario
-from tests.exports.spice.simulators import needs_ngspice, printed, run, waves
+from tests.exports.spice.simulators import NGSPICE, needs_ngspice, printed, run, waves
 
 MEMRISTORS = {
     "model": "crossbar",
@@ -75,6 +76,19 @@ def test_the_deck_runs_as_it_is_and_reads_what_the_package_reads(kind: str, tmp_
     assert list(found) == list(wanted)
     largest = max(abs(value) for value in wanted.values())
     assert found == pytest.approx(wanted, rel=0, abs=1e-9 * largest)
+
+
+@needs_ngspice
+@pytest.mark.parametrize("kind", ["dense", "dyads", "images"])
+def test_results_of_an_earlier_run_are_gone_where_an_analysis_does_not_end(kind: str, tmp_path: Path) -> None:
+    folder = written(tmp_path, kind)
+    deck = folder / "network.cir"
+    deck.write_text(re.sub(r"\n(op|tran .*|dc .*)\n", r"\nno_such_analysis\n", deck.read_text()))
+    assert "no_such_analysis" in deck.read_text()
+    (folder / "results.txt").write_text("v(layer0_out_0) = 1.0\n")
+    subprocess.run([NGSPICE, "-b", deck.name], cwd=folder, capture_output=True, check=False, timeout=60)
+    assert "v(layer0_out_0) = 1.0" not in (folder / "results.txt").read_text()
+    assert "no results" in (folder / "README.txt").read_text()
 
 
 @needs_ngspice
