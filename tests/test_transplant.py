@@ -106,6 +106,8 @@ def test_how_far_outputs_are_from_rest_is_told():
     )
     assert fine.from_rest[0] < 1e-7
     assert rough.from_rest[0] > 1e-4
+    noisy = adp.from_torch(model, EXACT, **{"noise.membrane": 0.1}).evaluate()
+    assert noisy.from_rest[0] < 1e-3
     assert fine.loss == (pytest.approx(fine.torch_loss, rel=1e-6),)
 
 
