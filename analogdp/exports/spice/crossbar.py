@@ -134,6 +134,12 @@ class Circuit:
             drive,
         )
 
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """What cells are worth between lines without resistance, ``(word lines, bit lines)``, in double precision."""
+        total = np.add.reduce([array.share * array.conductance for array in self.arrays]) - self.offset
+        return np.asarray(self.scale * (total[:, :-1] - total[:, -1:] if self.column else total))
+
     def ports(self, direction: Direction) -> tuple[list[str], list[str]]:
         """Names of driven and of sensed ports."""
         lines = (self.inputs, self.outputs) if direction == "up" else (self.outputs, self.inputs)

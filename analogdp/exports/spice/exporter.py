@@ -6,6 +6,8 @@ are the sums before biases, normalisation and neurons.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -39,6 +41,10 @@ BRIEF = 1e-3
 """Length of a read of memristors, in write pulses: short enough to leave their states alone."""
 
 UNITS = "One volt at a port stands for one network unit. Resistances are in ohms, times in seconds, numbers without suffixes."
+NUMBERS = (
+    "Crossbar layer<k> joins layer k to layer k+1, where layer 0 is the input; nodes layer<k>_<what>_<unit> are of neurons of layer "
+    "k, which count from 1."
+)
 READINGS = ("Crossbars", "<name>_out_<line>", "what the package reads of the same crossbars")
 DYADS = (
     "The network",
@@ -118,7 +124,8 @@ class _Writer:
             netlist = self._netlist("a cell")
             self._memristor.write(netlist)
             netlist.write(self._path / f"{CELL}.cir")
-        expected = self._write_network(list(circuits)) if self._dyads else self._write_readings(circuits)
+        with _exact_reads(self._network):
+            expected = self._write_network(list(circuits)) if self._dyads else self._write_readings(circuits)
         (self._path / EXPECTED).write_text(expected, encoding="ascii")
         (self._path / README).write_text(self._readme(), encoding="ascii")
 
@@ -196,7 +203,7 @@ class _Writer:
         if own.noisy_reads:
             found.append("Reads have no noise here.")
         if converters := [name for name in ("dac", "adc") if getattr(own, name, None) is not None]:
-            found.append(f"Converters ({', '.join(converters)}) are left out: lines are driven and read exactly.")
+            found.append(f"Converters ({', '.join(converters)}) are left out, also of {EXPECTED}: reads are exact.")
         if self._memristor is not None:
             found.append("Write pulses have no cycle-to-cycle noise here.")
         return found
@@ -214,7 +221,10 @@ class _Writer:
         with torch.no_grad():
             message = next(islice(messages(network, inputs), number, None))
             rows = shown(network.projections[number].wiring, message)[0].double().cpu()
-        sums = rows @ network.synapses[number].weights[0].double().cpu().mT
+        if circuit.wires is None:
+            sums = rows @ torch.from_numpy(circuit.weights)
+        else:
+            sums = rows @ network.synapses[number].weights[0].double().cpu().mT
         return Reading(f"layer{number}", circuit, rows, sums)
 
     def _write_deck(self, readings: list[Reading]) -> None:
@@ -269,6 +279,7 @@ class _Writer:
             f"<name>.cir:           subcircuits of one crossbar, for decks of your own; {DECK} includes them",
             "",
             UNITS,
+            NUMBERS,
             DIRECTIONS,
             *([MEMRISTORS] if memristors else []),
             *([DISTURB] if memristors and self._dyads else []),
@@ -277,6 +288,20 @@ class _Writer:
             *self._left_out(),
         ]
         return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def _exact_reads(network: Network) -> Iterator[None]:
+    """Have crossbars be read without their converters for a while."""
+    readers = [part.reader for part in network.modules() if isinstance(part, Crossbar)]
+    kept = [(reader, reader.dac, reader.adc) for reader in readers]
+    for reader in readers:
+        reader.dac = reader.adc = None
+    try:
+        yield
+    finally:
+        for reader, dac, adc in kept:
+            reader.dac, reader.adc = dac, adc
 
 
 def _expected(readings: list[Reading]) -> str:
