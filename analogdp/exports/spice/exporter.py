@@ -34,7 +34,7 @@ DECK, EXPECTED, README = "network.cir", "expected.txt", "README.txt"
 RESULTS = "results.txt"
 
 STALE = f"""\
-                      {RESULTS} begins with 'no results' where the analysis did not end; one of an earlier run stays where
+                      {RESULTS} has no values where the analysis did not end; one of an earlier run stays where
                       ngspice cannot read the deck, so delete it before you run a deck that you changed"""
 
 BRIEF = 1e-3

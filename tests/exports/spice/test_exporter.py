@@ -88,7 +88,7 @@ def test_results_of_an_earlier_run_are_gone_where_an_analysis_does_not_end(kind:
     (folder / "results.txt").write_text("v(layer0_out_0) = 1.0\n")
     subprocess.run([NGSPICE, "-b", deck.name], cwd=folder, capture_output=True, check=False, timeout=60)
     assert "v(layer0_out_0) = 1.0" not in (folder / "results.txt").read_text()
-    assert "no results" in (folder / "README.txt").read_text()
+    assert "has no values" in (folder / "README.txt").read_text()
 
 
 @needs_ngspice
