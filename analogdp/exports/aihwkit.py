@@ -47,8 +47,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from aihwkit.nn import AnalogLinear
-from aihwkit.simulator import configs
+
+try:
+    from aihwkit.nn import AnalogLinear
+    from aihwkit.simulator import configs
+except ImportError as error:
+    sys.exit(f"this script needs the package aihwkit: pip install aihwkit ({error})")
+
 from stages import answer, read_stages
 
 FOLDER = Path(__file__).resolve().parent

@@ -41,7 +41,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from simulator import AnalogCore, CrossSimParameters
+
+try:
+    from simulator import AnalogCore, CrossSimParameters
+except ImportError as error:
+    sys.exit(f"this script needs CrossSim, see https://github.com/sandialabs/cross-sim ({error})")
+
 from stages import answer, read_stages
 
 FOLDER = Path(__file__).resolve().parent

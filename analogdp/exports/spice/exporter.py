@@ -41,10 +41,8 @@ BRIEF = 1e-3
 """Length of a read of memristors, in write pulses: short enough to leave their states alone."""
 
 UNITS = "One volt at a port stands for one network unit. Resistances are in ohms, times in seconds, numbers without suffixes."
-NUMBERS = (
-    "Crossbar layer<k> joins layer k to layer k+1, where layer 0 is the input; nodes layer<k>_<what>_<unit> are of neurons of layer "
-    "k, which count from 1."
-)
+NUMBERS = "Crossbar layer<k> joins layer k to layer k+1, where layer 0 is the input."
+NEURONS = "Nodes layer<k>_<what>_<unit> are of the neurons of layer k, which is the first above the input for k = 1."
 READINGS = ("Crossbars", "<name>_out_<line>", "what the package reads of the same crossbars")
 DYADS = (
     "The network",
@@ -280,6 +278,7 @@ class _Writer:
             "",
             UNITS,
             NUMBERS,
+            *([NEURONS] if self._dyads else []),
             DIRECTIONS,
             *([MEMRISTORS] if memristors else []),
             *([DISTURB] if memristors and self._dyads else []),
