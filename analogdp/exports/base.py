@@ -90,9 +90,8 @@ def exporter(kind: str | Mapping[str, Any] | ExportSettings, **options: Any) -> 
     """
     if not isinstance(kind, str | Mapping | ExportSettings):
         raise InputError(f"{kind!r} is no export format; {suggestion('', registry.exporters.names())}")
-    section: Any = {"format": kind, **options}
-    if not isinstance(kind, str):
-        section = kind if isinstance(kind, ExportSettings) else {**kind, **options}
+    named: Mapping[str, Any] = {"format": kind} if isinstance(kind, str) else dict(kind)
+    section = {**named, **options}
     try:
         settings = OneOf(registry.exporters, "format", "hdf5").validate(section)
     except ValidationError as error:

@@ -152,9 +152,10 @@ class TestOptions:
             == exporter("brian2", chip=3, samples=7).settings
         )
 
-    def test_settings_are_taken_as_they_are(self):
+    def test_settings_and_options_are_one(self):
         settings = exporter("brian2", chip=3).settings
-        assert exporter(settings).settings is settings
+        assert exporter(settings).settings == settings
+        assert exporter(settings, samples=7).settings == exporter("brian2", chip=3, samples=7).settings
 
     def test_one_loss_need_be_no_list(self):
         assert exporter("crosssim", lossy="wires").settings == exporter("crosssim", lossy=["wires"]).settings
