@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from analogdp.network import Network
 from analogdp.scenario.schema import Scenario
 from analogdp.scenario.wiring import Wiring
 from analogdp.synapses.base import ConductanceTable
 from analogdp.synapses.programming import ProgrammingReport
+
+Export = Callable[..., tuple[Path, Network]]
+"""``export(chips=2, tile="5x4")``, the fixture of that name."""
 
 CARD = {
     "name": "test_cell",

@@ -5,35 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
 from analogdp.errors import InputError
-from analogdp.exports import export_network, exporter, read_conductances, read_pulse_programs
-from analogdp.network import Network
-from analogdp.scenario.schema import Scenario
-
-Export = Callable[..., tuple[Path, Network]]
-
-
-@pytest.fixture
-def export(tmp_path: Path, make_network: Callable[..., Network], make_scenario: Callable[..., Scenario]) -> Export:
-    """``export(chips=2, tile="5x4")``: a file of crossbars 8 x 6 and 6 x 4, and their network."""
-
-    def make(chips: int = 1, name: str = "c.h5", **synapse: Any) -> tuple[Path, Network]:
-        sections: dict[str, Any] = {
-            "synapse": {"model": "crossbar", "device": "reram_sb", **synapse},
-            "chips": chips,
-        }
-        network, scenario = make_network((8, 6, 4), **sections), make_scenario((8, 6, 4), **sections)
-        return export_network(network, scenario, exporter("hdf5"), tmp_path / name)[0], network
-
-    return make
+from analogdp.exports import read_conductances, read_pulse_programs
+from tests.exports.networks import Export
 
 
 def test_cells_are_written_tile_by_tile_one_word_line_at_a_time(export: Export) -> None:
@@ -42,53 +22,6 @@ def test_cells_are_written_tile_by_tile_one_word_line_at_a_time(export: Export) 
     assert order is not None
     tiles = [(0, 0, 5), (0, 1, 5), (1, 0, 3), (1, 1, 3)]
     assert order.tolist() == [[row, column, line] for row, column, lines in tiles for line in range(lines)]
-
-
-def test_converters_are_those_of_the_crossbar_line_by_line(export: Export) -> None:
-    dac, adc = {"bits": 6, "range": 1.5, "gain_std": "2 %"}, {"bits": 9, "offset_std": "1 %", "noise": 0.5}
-    path, network = export(chips=2, tile="5x4", dac=dac, adc=adc)
-    found, reader = read_conductances(path)[0].converters, network.synapses[0].reader
-    assert set(found) == {"dac", "adc"}
-    forward, backward = (found["dac"][direction] for direction in ("forward", "backward"))
-    assert forward.bits == 6
-    assert forward.limit.tolist() == [1.5, 1.5]
-    np.testing.assert_array_equal(forward.gain, reader.dac.gain0[:, 0].numpy())
-    np.testing.assert_array_equal(backward.gain, reader.dac.gain1[:, 0].numpy())
-    assert (forward.gain.shape, backward.gain.shape) == ((2, 8), (2, 6))
-    assert (forward.offset == 0).all()
-    # Two rows of tiles sum up 6 outputs each, two columns 8 inputs each.
-    assert found["adc"]["forward"].offset.shape == (2, 12)
-    assert (found["adc"]["forward"].gain.shape, found["adc"]["backward"].gain.shape) == ((2, 12), (2, 16))
-    assert (found["adc"]["forward"].gain == 1).all()
-    np.testing.assert_array_equal(found["adc"]["backward"].offset, reader.adc.offset1[:, 0].numpy())
-    assert np.isnan(found["adc"]["forward"].limit).all()
-    alone = read_conductances(path, chip=1)[0].converters
-    np.testing.assert_array_equal(alone["dac"]["forward"].gain, forward.gain[1:])
-
-
-def test_a_column_of_tiles_has_an_adc_for_each_bit_line_of_every_tile(export: Export) -> None:
-    found = read_conductances(export(tile="3x6", adc={"bits": 9})[0])[0]
-    assert found.grid == (3, 1)
-    assert (found.converters["adc"]["forward"].gain.shape, found.converters["adc"]["backward"].gain.shape) == (
-        (1, 3 * 6),
-        (1, 8),
-    )
-
-
-def test_calibrated_ranges_are_those_of_their_directions(
-    tmp_path: Path, make_network: Callable[..., Network], make_scenario: Callable[..., Scenario]
-) -> None:
-    calibrated = {"bits": 6, "range": "calibrated"}
-    sections = {"synapse": {"model": "crossbar", "device": "reram_sb", "dac": calibrated}}
-    network, scenario = make_network((8, 6, 4), **sections), make_scenario((8, 6, 4), **sections)
-    crossbar = network.synapses[0]
-    dac = crossbar.reader.dac
-    assert dac is not None
-    for direction, limit in enumerate((0.75, 2.5)):
-        dac.limits[direction].fill_(limit)
-    path = export_network(network, scenario, exporter("hdf5"), tmp_path / "c.h5")[0]
-    found = read_conductances(path)[0].converters["dac"]
-    assert (found["forward"].limit.tolist(), found["backward"].limit.tolist()) == ([0.75], [2.5])
 
 
 def test_expected_drift_is_read_back_where_cells_age_and_absent_elsewhere(export: Export) -> None:
