@@ -30,9 +30,6 @@ from analogdp.synapses.parts import WireSettings
 
 Direction = Literal["up", "down"]
 
-MOST_PORTS = 1000
-"""Of a subcircuit: ngspice has room for 1005 names."""
-
 
 @dataclass(frozen=True)
 class Array:
@@ -163,16 +160,8 @@ def write_crossbar(netlist: Netlist, name: str, circuit: Circuit, direction: Dir
         name: of small letters, digits and underscores.
         circuit: what is to be written.
         direction: ``"up"`` drives word lines, ``"down"`` the bit lines of the same cells.
-
-    Raises:
-        InputError: more ports than ngspice reads.
     """
     driven, sensed = circuit.ports(direction)
-    if netlist.dialect.name == "ngspice" and len(driven) + len(sensed) > MOST_PORTS:
-        raise InputError(
-            f"{name}: {len(driven)} + {len(sensed)} ports are more than the {MOST_PORTS} that a subcircuit may have in ngspice; "
-            "use another dialect, or smaller layers"
-        )
     with netlist.subcircuit(name, [*driven, *sensed]):
         _Writer(netlist, circuit, direction).write(driven, sensed)
 
@@ -204,7 +193,7 @@ class _Writer:
                             each.append(f"- {factor}*{amplifier}")
         if circuit.offset:
             for each in terms:
-                each.append(f"- {circuit.scale * circuit.offset!r}*V(sum)")
+                each.append(f"- {circuit.scale * circuit.offset!r}*V({netlist.node('sum')})")
         for port, each in zip(sensed, terms, strict=True):
             netlist.behavioural_voltage(port, port, "0", " ".join(each).removeprefix("+ "))
 

@@ -26,6 +26,7 @@ class Dialect(ABC):
         run: the command that simulates ``network.cir`` where it lies.
         results: the file that this writes, beside the deck.
         tabulated: its function of straight lines between points.
+        most_ports: of a subcircuit, or None for any number.
     """
 
     name: ClassVar[str]
@@ -33,6 +34,7 @@ class Dialect(ABC):
     run: ClassVar[str]
     results: ClassVar[str]
     tabulated: ClassVar[str] = "table"
+    most_ports: ClassVar[int | None] = None
 
     def expression(self, text: str) -> str:
         """An expression as the value of a behavioural source."""
@@ -95,6 +97,7 @@ class Ngspice(Dialect):
     run = "ngspice -b network.cir"
     results = "results.txt"
     tabulated = "pwl"
+    most_ports = 1000  # It has room for 1005 names.
 
     def choose(self, condition: str, yes: str, no: str) -> str:
         return f"(({condition}) ? ({yes}) : ({no}))"

@@ -34,6 +34,8 @@ class Netlist:
     def __init__(self, dialect: Dialect, title: str) -> None:
         self.dialect = dialect
         self._lines: list[str] = []
+        self._inlined = ""
+        self._ports: dict[str, str] = {}
         self.comment(title)
 
     def comment(self, text: str) -> None:
@@ -49,6 +51,9 @@ class Netlist:
 
     def resistors(self, rows: Iterable[tuple[str, str, str, float]]) -> None:
         """Many ``(name, first, second, resistance)``, quickly: names must be plain and resistances finite and above 0."""
+        if self._inlined:
+            start, node = self._inlined, self.node
+            rows = ((start + name, node(first), node(second), value) for name, first, second, value in rows)
         self._lines.extend([f"R{name} {first} {second} {value!r}" for name, first, second, value in rows])
 
     def capacitor(self, name: str, first: str, second: str, capacitance: Value, initial: Value | None = None) -> None:
@@ -63,7 +68,11 @@ class Netlist:
     def ammeter(self, name: str, plus: str, minus: str) -> str:
         """A source of 0 V; what is returned stands for its current from plus to minus in expressions."""
         self.voltage_source(name, plus, minus, 0.0)
-        return f"I(V{name})"
+        return f"I(V{self._inlined}{name})"
+
+    def node(self, name: str) -> str:
+        """What expressions call a node, which may be one of a subcircuit that is written inline."""
+        return name if not self._inlined or name == "0" else self._ports.get(name, self._inlined + name)
 
     def voltage_gain(self, name: str, plus: str, minus: str, control: str, gain: Value) -> None:
         """A linear source of ``gain`` times the voltage of node ``control``."""
@@ -85,8 +94,20 @@ class Netlist:
     def subcircuit(
         self, name: str, ports: Sequence[str], parameters: Mapping[str, float] | None = None
     ) -> Iterator[None]:
-        """What is added within is the subcircuit's; ``parameters`` with their defaults."""
+        """What is added within is the subcircuit's; ``parameters`` with their defaults.
+
+        One of more ports than the simulator takes is written inline: its elements and nodes begin with its name, and
+        :meth:`instance`, of which it then can have one only, joins its ports to nodes.
+        """
         self._plain(name, *ports)
+        if self._too_many(ports):
+            self.comment(
+                f"{name}, inline, as {self.dialect.title} takes subcircuits of up to {self.dialect.most_ports} ports"
+            )
+            self._inlined, self._ports = f"{name}_", {port: _port(name, place) for place, port in enumerate(ports)}
+            yield
+            self._inlined, self._ports = "", {}
+            return
         self._add(f".subckt {name} {' '.join(ports)}{_assigned(parameters)}")
         yield
         self._lines.append(f".ends {name}")
@@ -95,6 +116,10 @@ class Netlist:
         self, name: str, nodes: Sequence[str], subcircuit: str, parameters: Mapping[str, float] | None = None
     ) -> None:
         """A subcircuit between nodes, in the order of its ports."""
+        if self._too_many(nodes):
+            for place, node in enumerate(nodes):
+                self.voltage_source(f"{name}_{place}", node, _port(subcircuit, place), 0.0)
+            return
         self._element("X", name, nodes, subcircuit + _assigned(parameters))
 
     def parameter(self, name: str, value: float) -> None:
@@ -157,9 +182,12 @@ class Netlist:
         """Into a file, as ASCII with Unix line ends, which all simulators read."""
         path.write_text(self.text(), encoding="ascii", newline="\n")
 
+    def _too_many(self, ports: Sequence[str]) -> bool:
+        return self.dialect.most_ports is not None and len(ports) > self.dialect.most_ports
+
     def _element(self, kind: str, name: str, nodes: Sequence[str], value: str) -> None:
         self._plain(name, *nodes)
-        self._add(f"{kind}{name} {' '.join(nodes)} {value}")
+        self._add(f"{kind}{self._inlined}{name} {' '.join(map(self.node, nodes))} {value}")
 
     def _plain(self, *names: str) -> None:
         for name in names:
@@ -175,6 +203,11 @@ class Netlist:
             self._lines.append(line[:cut])
             line = "+" + line[cut:]
         self._lines.append(line)
+
+
+def _port(subcircuit: str, place: int) -> str:
+    """The node of an inlined subcircuit's port."""
+    return f"{subcircuit}_port{place}"
 
 
 def number(value: float) -> str:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from analogdp.exports.spice.crossbar import Circuit, Direction, write_crossbar
-from analogdp.exports.spice.dialects import DIALECTS
+from analogdp.exports.spice.dialects import DIALECTS, Ngspice
 from analogdp.exports.spice.netlist import Netlist
 from analogdp.streams import Stream
 from analogdp.synapses import Crossbar, CrossbarSettings, LocalUpdate
@@ -76,6 +76,21 @@ def test_ngspice_reads_what_the_package_reads(case: dict[str, Any], direction: D
     np.testing.assert_allclose(
         in_ngspice(crossbar, direction, message, tmp_path), wanted, rtol=0, atol=1e-9 * abs(wanted).max()
     )
+
+
+@needs_ngspice
+@pytest.mark.parametrize("case", [*CASES[:7], CASES[-2]], ids=str)
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_a_crossbar_of_too_many_ports_for_ngspice_is_written_inline(
+    case: dict[str, Any], direction: Direction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crossbar = trained(**case)
+    message = torch.linspace(-1, 0.9, 7 if direction == "up" else 4, dtype=torch.float64).sin()
+    wanted = in_ngspice(crossbar, direction, message, tmp_path, 0.5)
+    monkeypatch.setattr(Ngspice, "most_ports", 10)
+    found = in_ngspice(crossbar, direction, message, tmp_path, 0.5)
+    assert ".subckt" not in (tmp_path / "network.cir").read_text()
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12 * abs(wanted).max())
 
 
 @needs_ngspice

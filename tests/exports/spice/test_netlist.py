@@ -90,10 +90,23 @@ def test_conductances_that_no_cell_has_are_refused() -> None:
         crossbar.check()
 
 
-def test_more_ports_than_ngspice_reads_are_refused_for_it_alone() -> None:
-    circuit = Circuit((), 900, 101, 1.0, 0.0, column=False, tile=(900, 101), wires=None)
-    with pytest.raises(InputError, match="1000"):
-        write_crossbar(Netlist(DIALECTS["ngspice"], "deck"), "layer0_up", circuit, "up")
+@pytest.mark.parametrize("dialect", sorted(DIALECTS))
+def test_a_subcircuit_of_more_ports_than_ngspice_reads_is_written_inline_for_it_alone(dialect: str) -> None:
+    netlist = Netlist(DIALECTS[dialect], "deck")
+    ports = [f"in_{number}" for number in range(1001)]
+    with netlist.subcircuit("many", ports):
+        netlist.resistors([("a", "in_1000", "inside", 5.0)])
+        netlist.capacitor("b", "inside", "0", 1e-9)
+    netlist.instance("one", [f"node{number}" for number in range(1001)], "many")
+    lines = netlist.text().splitlines()
+    inline = {
+        "Rmany_a many_port1000 many_inside 5.0",
+        "Cmany_b many_inside 0 1e-09",
+        "Vone_1000 node1000 many_port1000 0.0",
+    }
+    whole = {"Ra in_1000 inside 5.0", "Cb inside 0 1e-09", ".ends many"}
+    assert (inline if dialect == "ngspice" else whole) <= set(lines)
+    assert not (whole if dialect == "ngspice" else inline) & set(lines)
 
 
 @needs_ngspice
